@@ -1,0 +1,1 @@
+"""One file per scheduler; the file name is the name of the backend."""

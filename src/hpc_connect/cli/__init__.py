@@ -1,0 +1,1 @@
+"""The two commands: ``hpc-launch`` and ``hpc-connect``."""

@@ -1,0 +1,221 @@
+"""The fields of a frozen value: each converts what it is given when it is set, or refuses it by name.
+
+    tasks: Field[int, int] = Field(count)
+
+What is accepted (the first type) may be wider than what is kept (the second). ``None`` means "not asked for".
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Generic, Self, TypeVar, overload
+
+from hpc_connect.errors import SpecError
+
+Given = TypeVar("Given")
+Kept = TypeVar("Kept")
+
+_LARGEST_COUNT = 100_000_000
+
+
+class Field(Generic[Given, Kept]):
+    """A data descriptor for dataclasses: ``check(value, name)`` converts or raises :class:`SpecError`."""
+
+    def __init__(self, check: Callable[[Given, str], Kept]) -> None:
+        self._check = check
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> None: ...
+    @overload
+    def __get__(self, instance: object, owner: type) -> Kept | None: ...
+    def __get__(self, instance: object | None, owner: type) -> Kept | None:
+        if instance is None:
+            return None  # what dataclasses takes for the default
+        value: Kept | None = instance.__dict__[self.name]
+        return value
+
+    def __set__(self, instance: object, value: Given | None) -> None:
+        instance.__dict__[self.name] = None if value is None else self._check(value, self.name)
+
+
+class FrozenDict(Mapping[str, "str | None"]):
+    """An immutable mapping in the order given, which can be hashed and pickled."""
+
+    __slots__ = ("_items",)
+
+    def __init__(self, items: Mapping[str, str | None] | Iterable[tuple[str, str | None]] = ()) -> None:
+        self._items = dict(items)
+
+    def __getitem__(self, key: str) -> str | None:
+        return self._items[key]
+
+    def __iter__(self) -> Any:
+        return iter(self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __hash__(self) -> int:
+        return hash(tuple(self._items.items()))
+
+    def __repr__(self) -> str:
+        return repr(self._items)
+
+    def __reduce__(self) -> tuple[type[Self], tuple[dict[str, str | None]]]:
+        return type(self), (self._items,)
+
+
+def count(value: int, field: str) -> int:
+    """A whole number from 1 to 100 million."""
+    return _whole_number(value, field, 1)
+
+
+def count_or_zero(value: int, field: str) -> int:
+    """A whole number from 0 to 100 million."""
+    return _whole_number(value, field, 0)
+
+
+def _whole_number(value: int, field: str, least: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= _LARGEST_COUNT:
+        raise SpecError(field, value, f"must be a whole number (int) from {least} to {_LARGEST_COUNT}")
+    return int(value)
+
+
+def integer(value: int, field: str) -> int:
+    """Any whole number of 32 bits with a sign."""
+    if isinstance(value, bool) or not isinstance(value, int) or not -(2**31) <= value < 2**31:
+        raise SpecError(field, value, "must be a whole number (int) of at most 32 bits")
+    return int(value)
+
+
+def flag(value: bool, field: str) -> bool:
+    """True or False."""
+    if not isinstance(value, bool):
+        raise SpecError(field, value, "must be True or False")
+    return value
+
+
+def line(value: str, field: str) -> str:
+    """One line of text: not empty, no control characters, writable as UTF-8."""
+    if not isinstance(value, str) or not value:
+        raise SpecError(field, value, "must be a string that is not empty")
+    if not value.isprintable() and any(
+        ord(c) < 32 or 127 <= ord(c) < 160 or c in "\u2028\u2029" for c in value
+    ):
+        raise SpecError(field, value, "must not contain newlines, NUL or other control characters")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise SpecError(
+            field, value, "must be writable as UTF-8 (it holds half of a surrogate pair)"
+        ) from error
+    return value
+
+
+def lines(value: Sequence[str], field: str) -> tuple[str, ...]:
+    """A sequence of :func:`line`; a single string is refused, because it would be split into letters."""
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise SpecError(field, value, "must be a list of strings; write [value] for a list of one")
+    return tuple(line(item, f"{field}[{index}]") for index, item in enumerate(value))
+
+
+def text(value: str, field: str) -> str:
+    """Any text but NUL; bytes that are not UTF-8 may come as ``os.fsdecode`` makes them."""
+    if not isinstance(value, str):
+        raise SpecError(field, value, "must be a string")
+    if "\0" in value:
+        raise SpecError(field, value, "must not contain NUL")
+    try:
+        value.encode(errors="surrogateescape")
+    except UnicodeEncodeError as error:
+        raise SpecError(
+            field, value, "must be writable as bytes (it holds half of a surrogate pair)"
+        ) from error
+    return value
+
+
+def path(value: str | os.PathLike[str], field: str) -> str:
+    """A path, kept as it was written."""
+    try:
+        written = os.fspath(value)
+    except TypeError as error:
+        raise SpecError(field, value, "must be a path (str or PathLike)") from error
+    if not written:
+        raise SpecError(field, value, "must not be empty")
+    return text(written, field)
+
+
+def commands(value: Sequence[str | Sequence[str]], field: str) -> tuple[str | tuple[str, ...], ...]:
+    """A list of shell programs (str) and argument vectors (lists of str)."""
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+        raise SpecError(field, value, "must be a list of commands; write [command] for a single one")
+    found = tuple(_command(item, f"{field}[{index}]") for index, item in enumerate(value))
+    if not found:
+        raise SpecError(field, value, "must hold at least one command")
+    return found
+
+
+def _command(value: str | Sequence[str], field: str) -> str | tuple[str, ...]:
+    if isinstance(value, str):
+        if not value.strip():
+            raise SpecError(field, value, "must not be empty")
+        return text(value, field)
+    if isinstance(value, bytes) or not isinstance(value, Iterable):
+        raise SpecError(field, value, "must be a shell program (str) or an argument vector (list of str)")
+    words = tuple(text(word, f"{field}[{index}]") for index, word in enumerate(value))
+    if not words or not words[0]:
+        raise SpecError(field, value, "an argument vector must name a program")
+    return words
+
+
+_VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+
+
+def variable_name(value: str, field: str) -> str:
+    """The name of an environment variable."""
+    if not isinstance(value, str) or not _VARIABLE_NAME.fullmatch(value):
+        raise SpecError(
+            field, value, "the name of a variable is letters, digits and _, and begins with no digit"
+        )
+    return value
+
+
+def environment(value: Mapping[str, str | None], field: str) -> FrozenDict:
+    """Variables to set, or with None to unset."""
+    if not isinstance(value, Mapping):
+        raise SpecError(field, value, "must be a mapping of names to strings, or to None to unset a variable")
+    return FrozenDict(
+        (variable_name(name, field), None if item is None else text(item, f"{field}[{name!r}]"))
+        for name, item in value.items()
+    )
+
+
+def inherited_environment(value: bool | Sequence[str], field: str) -> bool | tuple[str, ...]:
+    """All variables (True), none (False), or the named ones."""
+    if isinstance(value, bool):
+        return value
+    return tuple(variable_name(name, field) for name in lines(value, field))
+
+
+def moment(value: datetime, field: str) -> datetime:
+    """A point in time; a naive one is local time."""
+    if not isinstance(value, datetime):
+        raise SpecError(field, value, "must be a datetime; one without a time zone is local time")
+    return value.astimezone()
+
+
+def one_of(*allowed: str) -> Callable[[str, str], str]:
+    """One of a few words."""
+
+    def check(value: str, field: str) -> str:
+        if value not in allowed:
+            raise SpecError(field, value, f"must be one of: {', '.join(map(repr, allowed))}")
+        return value
+
+    return check
