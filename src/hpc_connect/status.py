@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime  # noqa: TC003 - a dataclass field's type is read at run time
 from enum import StrEnum
 
+from hpc_connect.errors import SpecError
+
 
 class JobState(StrEnum):
     """The eleven states. Everything else about a job is a field of :class:`JobStatus`."""
@@ -98,18 +100,25 @@ class JobStatus:
     query_error: str = ""
     disagreement: str = ""
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.state, JobState):
+            raise SpecError("state", self.state, f"must be a JobState: {', '.join(JobState)}")
+        if self.reason is not None and not isinstance(self.reason, Reason):
+            raise SpecError("reason", self.reason, f"must be None or a Reason: {', '.join(Reason)}")
+
     @property
     def returncode(self) -> int | None:
         """The exit code, or minus the number of the signal that ended the job, or None.
 
-        None while the job lives and when nothing is known of its end. A job that was cancelled
-        before it started has −15.
+        None while the job lives and when nothing is known of its end. It is 0 for a COMPLETED job and
+        for no other: a CANCELLED one without a code of its own (it never started, or it caught the signal
+        and left with 0) has −15, a FAILED one 1.
         """
         if not self.state.terminal or self.state is JobState.LOST:
             return None
-        if self.signal is not None:
+        if self.signal:
             return -self.signal
-        if self.exit_code is not None:
+        if self.exit_code:
             return self.exit_code
         if self.state is JobState.CANCELLED:
             return -int(signals.SIGTERM)
@@ -135,13 +144,13 @@ class JobStatus:
         text = str(self.state)
         if self.reason is not None:
             text += f" ({self.reason})"
-        if self.signal is not None:
+        if self.signal:
             text += f", ended by {_signal_name(self.signal)}"
         elif self.exit_code is not None:
             text += f", exit code {self.exit_code}"
         for detail in (self.message, self.pending_reason):
             if detail:
-                text += f": {detail}"
+                text += f": {' '.join(detail.split())}"
         return text
 
 
