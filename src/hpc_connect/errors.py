@@ -18,7 +18,7 @@
         ├── JobCancelled                      somebody asked it to end
         └── JobLost                           no evidence of its end can be found
 
-Every message says what to do next. Errors can be pickled.
+Every message says what to do next. Errors can be pickled where the value they name can be.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class SpecError(HPCConnectError, ValueError, TypeError):
         self.allowed = allowed
 
     def __str__(self) -> str:
-        return f"{self.field}={shortened(repr(self.value))}: {self.allowed}"
+        return f"{self.field}={_shown(self.value)}: {self.allowed}"
 
 
 class UnsupportedError(SpecError):
@@ -164,21 +164,24 @@ class SubmitError(HPCConnectError):
         stdout: str = "",
         stderr: str = "",
     ) -> None:
+        argv = list(argv)
         super().__init__(problem, argv, returncode, stdout, stderr)
         self.problem = problem
-        self.argv = list(argv)
+        self.argv = argv
         self.returncode = returncode
         self.stdout = stdout
         self.stderr = stderr
 
     def __str__(self) -> str:
+        import shlex  # noqa: PLC0415 - slow to load, and needed only once something has failed
+
         parts = [self.problem]
         if self.argv:
-            parts.append(f"command: {shortened(' '.join(self.argv))}")
+            parts.append(f"command: {shortened(shlex.join(self.argv))}")
         if self.returncode is not None:
             parts.append(f"exit code {self.returncode}")
         if self.stderr.strip():
-            parts.append(self.stderr.strip())
+            parts.append(shortened(self.stderr.strip(), 2000))
         return "; ".join(parts)
 
 
@@ -217,8 +220,16 @@ class JobLost(JobError):
 
 
 def shortened(text: str, limit: int = 200) -> str:
-    """Cut ``text`` in the middle when it is too long for one line of a message."""
+    """``text`` on one line, cut in the middle when it is too long for that."""
+    text = " ".join(text.splitlines())
     if len(text) <= limit:
         return text
     half = (limit - 5) // 2
     return f"{text[:half]} ... {text[-half:]}"
+
+
+def _shown(value: object) -> str:
+    try:
+        return shortened(repr(value))
+    except Exception:  # noqa: BLE001 - a message must not fail over the value it is about
+        return f"<{type(value).__name__}>"
