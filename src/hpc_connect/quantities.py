@@ -13,9 +13,15 @@ from hpc_connect.errors import SpecError
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _LONGEST = timedelta(days=10_000)
 
-_CLOCK = re.compile(r"(?:(?P<days>\d+)-)?(?P<hours>\d+):(?P<minutes>[0-5]\d):(?P<seconds>[0-5]\d)", re.ASCII)
-_WITH_UNIT = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>[smhd])", re.ASCII)
-_TWO_PARTS = re.compile(r"\d+:\d+", re.ASCII)
+# More than twenty digits are far above the largest amounts, and in the end too long for int().
+_WHOLE = r"\d{1,20}"
+_NUMBER = rf"{_WHOLE}(?:\.{_WHOLE})?"
+_CLOCK = re.compile(
+    rf"(?:(?P<days>{_WHOLE})-)?(?P<hours>{_WHOLE}):(?P<minutes>[0-5]\d):(?P<seconds>[0-5]\d)", re.ASCII
+)
+_WITH_UNIT = re.compile(rf"(?P<number>{_NUMBER})(?P<unit>[smhd])", re.ASCII)
+_TWO_PARTS = re.compile(rf"(?P<first>{_WHOLE}):(?P<second>[0-5]\d)", re.ASCII)
+_BARE_NUMBER = re.compile(_NUMBER, re.ASCII)
 
 _DURATION_FORMS = (
     "a duration above zero and up to 10000 days is a timedelta, a number of seconds, "
@@ -42,15 +48,14 @@ class Duration(timedelta):
         Raises:
             SpecError: not one of these forms, not above zero, or longer than 10,000 days.
         """
+        length: timedelta | None = None
         if isinstance(value, timedelta):
-            length: timedelta = value
-        elif isinstance(value, (int, float)) and not isinstance(value, bool):
-            length = _from_seconds(value, field)
+            length = value
         elif isinstance(value, str):
-            length = _from_text(value, field)
-        else:
-            raise SpecError(field, value, _DURATION_FORMS)
-        if not timedelta(0) < length <= _LONGEST:
+            length = _from_seconds(_seconds(value, field))
+        elif isinstance(value, (int, float)) and not isinstance(value, bool):
+            length = _from_seconds(value)
+        if length is None or not timedelta(0) < length <= _LONGEST:
             raise SpecError(field, value, _DURATION_FORMS)
         return cls(length.days, length.seconds, length.microseconds)
 
@@ -76,26 +81,30 @@ class Duration(timedelta):
         return f"{days}-{minutes // 60:02d}:{minutes % 60:02d}:{seconds:02d}"
 
 
-def _from_seconds(seconds: float, field: str) -> timedelta:
+def _from_seconds(seconds: float | Fraction) -> timedelta | None:
+    """None for what a timedelta cannot hold: infinite, not a number, too long."""
     try:
-        return timedelta(seconds=seconds)
-    except (OverflowError, ValueError) as error:  # infinite, not a number, beyond timedelta
-        raise SpecError(field, seconds, _DURATION_FORMS) from error
+        return timedelta(microseconds=round(Fraction(seconds) * 10**6))
+    except (OverflowError, ValueError):
+        return None
 
 
-def _from_text(text: str, field: str) -> timedelta:
+def _seconds(text: str, field: str) -> Fraction:
     clock = _CLOCK.fullmatch(text)
     if clock and not (clock["days"] and int(clock["hours"]) > 23):
         days, hours, minutes, seconds = (int(part or 0) for part in clock.groups())
-        return _from_seconds(((days * 24 + hours) * 60 + minutes) * 60 + seconds, field)
+        return Fraction(((days * 24 + hours) * 60 + minutes) * 60 + seconds)
     with_unit = _WITH_UNIT.fullmatch(text)
     if with_unit:
-        return _from_seconds(float(Fraction(with_unit["number"]) * _UNIT_SECONDS[with_unit["unit"]]), field)
-    if _TWO_PARTS.fullmatch(text):
+        return Fraction(with_unit["number"]) * _UNIT_SECONDS[with_unit["unit"]]
+    two_parts = _TWO_PARTS.fullmatch(text)
+    if two_parts:
+        hours, minutes = divmod(int(two_parts["first"]), 60)
+        as_minutes = f"{hours}:{minutes:02d}:{two_parts['second']}"
         raise SpecError(
-            field, text, f"minutes and seconds, or hours and minutes? Write '0:{text}' or '{text}:00'"
+            field, text, f"minutes and seconds, or hours and minutes? Write '{as_minutes}' or '{text}:00'"
         )
-    if text.isascii() and text.isdigit():
+    if _BARE_NUMBER.fullmatch(text):
         raise SpecError(
             field,
             text,
@@ -109,7 +118,7 @@ _UNIT_BYTES = {"B": 1} | {
     for power, prefix in enumerate("KMGTP")
     for suffix, base in (("", 1024), ("iB", 1024), ("B", 1000))
 }
-_MEMORY = re.compile(r"(?P<number>\d+(?:\.\d+)?) ?(?P<unit>[A-Za-z]+)", re.ASCII)
+_MEMORY = re.compile(rf"(?P<number>{_NUMBER}) ?(?P<unit>[A-Za-z]+)", re.ASCII)
 _MOST_BYTES = 2**60
 _MEMORY_FORMS = (
     "an amount of memory is an int of bytes from 1 to 2**60, or a number with a unit: "
