@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from hpc_connect.capability import Capability
 from hpc_connect.errors import SpecError
-from hpc_connect.fields import line
+from hpc_connect.fields import items, line
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 KINDS = ("afterstart", "afterany", "afterok", "afternotok", "aftercorr", "singleton")
 
@@ -39,6 +41,8 @@ class Dependency(NamedTuple):
             if name:
                 raise SpecError(field, name, "singleton has no target; it goes by the name of the job")
             return cls(kind)
+        if name == "":
+            raise SpecError(field, kind, f"needs the job it waits for, such as ({kind!r}, job)")
         return cls(kind, line(name, field))
 
     @property
@@ -47,12 +51,13 @@ class Dependency(NamedTuple):
         return Capability(self.kind)
 
 
-def dependencies(value: Sequence[tuple[str, object] | str], field: str) -> tuple[Dependency, ...]:
+def dependencies(value: Sequence[tuple[str, object] | str], field: str) -> tuple[Dependency, ...] | None:
     """A list of :class:`Dependency`, or of pairs (kind, handle or id), or the word ``"singleton"``."""
-    if isinstance(value, (str, Dependency)) or not isinstance(value, Iterable):
-        raise SpecError(field, value, "must be a list such as [('afterok', job)]")
+    allowed = "must be a list such as [('afterok', job)]"
+    if isinstance(value, Dependency):
+        raise SpecError(field, value, allowed)
     found = []
-    for index, item in enumerate(value):
+    for index, item in enumerate(items(value, field, allowed)):
         name = f"{field}[{index}]"
         if isinstance(item, str):
             found.append(Dependency.on(item, field=name))
@@ -60,4 +65,4 @@ def dependencies(value: Sequence[tuple[str, object] | str], field: str) -> tuple
             found.append(Dependency.on(*item, field=name))
         else:
             raise SpecError(name, item, "must be a pair such as ('afterok', job), or 'singleton'")
-    return tuple(found)
+    return tuple(found) or None

@@ -2,29 +2,34 @@
 
     tasks: Field[int, int] = Field(count)
 
-What is accepted (the first type) may be wider than what is kept (the second). ``None`` means "not asked for".
+What is accepted (the first type) may be wider than what is kept (the second). ``None`` means "not asked for",
+and so do an empty list and an empty mapping, which are kept as None.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
-from typing import Any, Generic, Self, TypeVar, overload
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Generic, Self, TypeVar, overload
 
 from hpc_connect.errors import SpecError
 
 Given = TypeVar("Given")
 Kept = TypeVar("Kept")
+Item = TypeVar("Item")
 
 _LARGEST_COUNT = 100_000_000
+_MOST_ITEMS = 4_000_001  # the largest array of any scheduler: slurm.conf(5), "MaxArraySize"
 
 
 class Field(Generic[Given, Kept]):
     """A data descriptor for dataclasses: ``check(value, name)`` converts or raises :class:`SpecError`."""
 
-    def __init__(self, check: Callable[[Given, str], Kept]) -> None:
+    def __init__(self, check: Callable[[Given, str], Kept | None]) -> None:
         self._check = check
 
     def __set_name__(self, owner: type, name: str) -> None:
@@ -37,7 +42,7 @@ class Field(Generic[Given, Kept]):
     def __get__(self, instance: object | None, owner: type) -> Kept | None:
         if instance is None:
             return None  # what dataclasses takes for the default
-        value: Kept | None = instance.__dict__[self.name]
+        value: Kept | None = instance.__dict__.get(self.name)
         return value
 
     def __set__(self, instance: object, value: Given | None) -> None:
@@ -49,20 +54,20 @@ class FrozenDict(Mapping[str, "str | None"]):
 
     __slots__ = ("_items",)
 
-    def __init__(self, items: Mapping[str, str | None] | Iterable[tuple[str, str | None]] = ()) -> None:
+    def __init__(self, items: Mapping[str, str | None]) -> None:
         self._items = dict(items)
 
     def __getitem__(self, key: str) -> str | None:
         return self._items[key]
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[str]:
         return iter(self._items)
 
     def __len__(self) -> int:
         return len(self._items)
 
     def __hash__(self) -> int:
-        return hash(tuple(self._items.items()))
+        return hash(frozenset(self._items.items()))  # mappings are equal in any order
 
     def __repr__(self) -> str:
         return repr(self._items)
@@ -115,14 +120,27 @@ def line(value: str, field: str) -> str:
         raise SpecError(
             field, value, "must be writable as UTF-8 (it holds half of a surrogate pair)"
         ) from error
-    return value
+    return _exactly(value)
 
 
-def lines(value: Sequence[str], field: str) -> tuple[str, ...]:
-    """A sequence of :func:`line`; a single string is refused, because it would be split into letters."""
-    if isinstance(value, str) or not isinstance(value, Iterable):
-        raise SpecError(field, value, "must be a list of strings; write [value] for a list of one")
-    return tuple(line(item, f"{field}[{index}]") for index, item in enumerate(value))
+def items(value: Iterable[Item], field: str, allowed: str) -> tuple[Item, ...]:
+    """The elements of a list, tuple, range or generator, each taken once.
+
+    A string is refused, because it would be split into letters, and so is what has no order of its own or
+    does not end.
+    """
+    if isinstance(value, (str, bytes, bytearray, Mapping, AbstractSet)) or not isinstance(value, Iterable):
+        raise SpecError(field, value, allowed)
+    found = tuple(islice(value, _MOST_ITEMS + 1))
+    if len(found) > _MOST_ITEMS:
+        raise SpecError(field, value, f"must hold at most {_MOST_ITEMS} elements")
+    return found
+
+
+def lines(value: Sequence[str], field: str) -> tuple[str, ...] | None:
+    """A list of :func:`line`."""
+    found = items(value, field, "must be a list of strings; write [value] for a list of one")
+    return tuple(line(item, f"{field}[{index}]") for index, item in enumerate(found)) or None
 
 
 def text(value: str, field: str) -> str:
@@ -137,7 +155,12 @@ def text(value: str, field: str) -> str:
         raise SpecError(
             field, value, "must be writable as bytes (it holds half of a surrogate pair)"
         ) from error
-    return value
+    return _exactly(value)
+
+
+def _exactly(value: str) -> str:
+    """The characters of a member of an enumeration and the like, which may print as something else."""
+    return str.__str__(value)
 
 
 def path(value: str | os.PathLike[str], field: str) -> str:
@@ -153,12 +176,10 @@ def path(value: str | os.PathLike[str], field: str) -> str:
 
 def commands(value: Sequence[str | Sequence[str]], field: str) -> tuple[str | tuple[str, ...], ...]:
     """A list of shell programs (str) and argument vectors (lists of str)."""
-    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
-        raise SpecError(field, value, "must be a list of commands; write [command] for a single one")
-    found = tuple(_command(item, f"{field}[{index}]") for index, item in enumerate(value))
+    found = items(value, field, "must be a list of commands; write [command] for a single one")
     if not found:
-        raise SpecError(field, value, "must hold at least one command")
-    return found
+        raise SpecError(field, found, "must hold at least one command")
+    return tuple(_command(item, f"{field}[{index}]") for index, item in enumerate(found))
 
 
 def _command(value: str | Sequence[str], field: str) -> str | tuple[str, ...]:
@@ -166,12 +187,20 @@ def _command(value: str | Sequence[str], field: str) -> str | tuple[str, ...]:
         if not value.strip():
             raise SpecError(field, value, "must not be empty")
         return text(value, field)
-    if isinstance(value, bytes) or not isinstance(value, Iterable):
-        raise SpecError(field, value, "must be a shell program (str) or an argument vector (list of str)")
-    words = tuple(text(word, f"{field}[{index}]") for index, word in enumerate(value))
+    found = items(value, field, "must be a shell program (str) or an argument vector (list of str)")
+    words = tuple(text(word, f"{field}[{index}]") for index, word in enumerate(found))
     if not words or not words[0]:
-        raise SpecError(field, value, "an argument vector must name a program")
+        raise SpecError(field, words, "an argument vector must name a program")
     return words
+
+
+def indexes(value: Iterable[int], field: str) -> tuple[int, ...]:
+    """The indexes of an array of jobs: at least one, each once."""
+    found = items(value, field, "must be a range or a list of indexes, such as range(10)")
+    numbers = tuple(count_or_zero(index, f"{field}[{place}]") for place, index in enumerate(found))
+    if not numbers or len(set(numbers)) < len(numbers):
+        raise SpecError(field, numbers, "must hold at least one index, and each index once")
+    return numbers
 
 
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
@@ -183,31 +212,36 @@ def variable_name(value: str, field: str) -> str:
         raise SpecError(
             field, value, "the name of a variable is letters, digits and _, and begins with no digit"
         )
-    return value
+    return _exactly(value)
 
 
-def environment(value: Mapping[str, str | None], field: str) -> FrozenDict:
+def environment(value: Mapping[str, str | None], field: str) -> FrozenDict | None:
     """Variables to set, or with None to unset."""
     if not isinstance(value, Mapping):
         raise SpecError(field, value, "must be a mapping of names to strings, or to None to unset a variable")
-    return FrozenDict(
-        (variable_name(name, field), None if item is None else text(item, f"{field}[{name!r}]"))
+    found = {
+        variable_name(name, field): None if item is None else text(item, f"{field}[{name!r}]")
         for name, item in value.items()
-    )
+    }
+    return FrozenDict(found) if found else None
 
 
 def inherited_environment(value: bool | Sequence[str], field: str) -> bool | tuple[str, ...]:
-    """All variables (True), none (False), or the named ones."""
+    """All variables (True), none (False or an empty list), or the named ones."""
     if isinstance(value, bool):
         return value
-    return tuple(variable_name(name, field) for name in lines(value, field))
+    names = items(value, field, "must be True, False or a list of names of variables")
+    return tuple(variable_name(name, f"{field}[{index}]") for index, name in enumerate(names)) or False
 
 
 def moment(value: datetime, field: str) -> datetime:
     """A point in time; a naive one is local time."""
     if not isinstance(value, datetime):
         raise SpecError(field, value, "must be a datetime; one without a time zone is local time")
-    return value.astimezone()
+    try:
+        return value.astimezone(UTC).astimezone()
+    except (OverflowError, ValueError) as error:  # before the year 1 or after 9999 in the local time zone
+        raise SpecError(field, value, "must be a time that the clock of this machine can show") from error
 
 
 def one_of(*allowed: str) -> Callable[[str, str], str]:
@@ -216,6 +250,6 @@ def one_of(*allowed: str) -> Callable[[str, str], str]:
     def check(value: str, field: str) -> str:
         if value not in allowed:
             raise SpecError(field, value, f"must be one of: {', '.join(map(repr, allowed))}")
-        return value
+        return _exactly(value)
 
     return check

@@ -58,7 +58,7 @@ def mail(value: tuple[str, Sequence[str]], field: str) -> Mail:
         raise SpecError(
             field, value, f"must be a pair such as ('me@example.org', {list(MAIL_EVENTS)})"
         ) from error
-    chosen = lines(events, field)
+    chosen = lines(events, field) or ()
     if not chosen or any(event not in MAIL_EVENTS for event in chosen):
         raise SpecError(field, value, f"events are some of {list(MAIL_EVENTS)}")
     if "@" not in line(address, field) or any(letter.isspace() for letter in address):

@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import InitVar, dataclass, fields
-from datetime import datetime
+from datetime import UTC, datetime
 from operator import attrgetter
 from typing import Any, Self
 
@@ -21,14 +21,8 @@ from hpc_connect.quantities import Duration, DurationLike, Memory, MemoryLike
 
 Path = str | os.PathLike[str]
 
-
-def _array(value: Iterable[int], field: str) -> tuple[int, ...]:
-    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
-        raise SpecError(field, value, "must be a range or a list of indexes, such as range(10)")
-    indexes = tuple(checks.count_or_zero(index, field) for index in value)
-    if not indexes or len(set(indexes)) != len(indexes):
-        raise SpecError(field, value, "must hold at least one index, and each index once")
-    return indexes
+ALIASES = {"partition": "queue", "project": "account"}
+"""Other names under which a field is accepted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +122,7 @@ class JobSpec:
 
     dependencies: Field[Sequence[tuple[str, object] | str], tuple[Dependency, ...]] = Field(dependencies)
     dependency_mode: Field[str, str] = Field(checks.one_of("all", "any"))
-    array: Field[Iterable[int], tuple[int, ...]] = Field(_array)
+    array: Field[Iterable[int], tuple[int, ...]] = Field(checks.indexes)
     max_parallel: Field[int, int] = Field(checks.count)
 
     script_path: Field[Path, str] = Field(checks.path)
@@ -139,27 +133,37 @@ class JobSpec:
     project: InitVar[str | None] = None
 
     def __post_init__(self, partition: str | None, project: str | None) -> None:
-        self._take_alias("queue", "partition", partition)
-        self._take_alias("account", "project", project)
+        self._take_alias("partition", partition)
+        self._take_alias("project", project)
         _check_what_runs(self)
-        _check_sizes(self)
+        _check_nodes(self)
         _check_gpus(self)
         _check_memory(self)
         _check_times(self)
         _check_array(self)
 
-    def _take_alias(self, field: str, alias: str, value: str | None) -> None:
+    def _take_alias(self, alias: str, value: str | None) -> None:
         if value is None:
             return
+        field = ALIASES[alias]
         if getattr(self, field) not in (None, value):
             raise SpecError(
                 alias, value, f"is another name of {field}, which is {getattr(self, field)!r}; give one"
             )
-        object.__setattr__(self, field, value)
+        object.__setattr__(self, field, checks.line(value, alias))
+
+    def __repr__(self) -> str:
+        # What was asked for, and of `env` only the names: a repr ends up in logs.
+        shown = {**self.given(), **({"env": [*self.env]} if self.env else {})}
+        return f"JobSpec({', '.join(f'{field}={value!r}' for field, value in shown.items())})"
 
     def replace(self, **changes: Any) -> Self:
         """A copy with some fields changed, checked again."""
-        return type(self)(**{**self.given(), **changes})
+        replaced = {ALIASES.get(field, field) for field in changes}
+        kept = {field: value for field, value in self.given().items() if field not in replaced}
+        return type(self)(**kept, **changes)
+
+    __replace__ = replace  # copy.replace, Python 3.13
 
     def given(self) -> dict[str, Any]:
         """The fields that were asked for, by name, in the order of the class."""
@@ -168,17 +172,18 @@ class JobSpec:
 
     def needs(self) -> frozenset[Capability]:
         """What a backend must be able to do to run this."""
-        given = self.given()
         needed = {
-            Capability(field) for field, value in given.items() if field in _CAPABILITY_FIELDS and value
+            Capability(field)
+            for field, value in self.given().items()
+            if field in _CAPABILITY_FIELDS and (value or field in _MEANT_WHEN_FALSE)
         }
         needed.update(dependency.capability for dependency in self.dependencies or ())
         if self.dependency_mode == "any" and len(self.dependencies or ()) > 1:
             needed.add(Capability.ANY_DEPENDENCY)
         if self.requeue is False:
             needed.add(Capability.NO_REQUEUE)
-        if self.confirm != "scheduler":
-            needed.discard(Capability.CONFIRM_BY_SCHEDULER)
+        if self.confirm == "record":
+            needed.remove(Capability.CONFIRM_BY_SCHEDULER)
         return frozenset(needed)
 
     def record(self) -> dict[str, Any]:
@@ -195,18 +200,20 @@ class JobSpec:
     def fingerprint(self) -> str:
         """SHA-256 over all fields, values of variables included: equal for equal specifications only."""
         plain = {field: _plain(value) for field, value in self.given().items()}
-        text = json.dumps(plain, sort_keys=True)
-        return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
+        return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
 FIELD_NAMES = tuple(field.name for field in fields(JobSpec))
 
 # Fields that not every backend can honour; the others every backend must.
 _CAPABILITY_FIELDS = frozenset(FIELD_NAMES) & frozenset(Capability)
+_MEANT_WHEN_FALSE = frozenset({"inherit_env", "priority"})  # 0 and False in any other ask for nothing
 
-# Reading an alias gives the field it stands for. (An InitVar leaves its default on the class instead.)
-for _alias, _field in (("partition", "queue"), ("project", "account")):
+for _alias, _field in ALIASES.items():
+    # Reading an alias gives the field it stands for. (An InitVar leaves its default on the class instead.)
     setattr(JobSpec, _alias, property(attrgetter(_field)))
+    # dataclasses.replace would give the old value of the field once more under this name.
+    del JobSpec.__dataclass_fields__[_alias]
 
 
 def _plain(value: object) -> Any:
@@ -214,7 +221,7 @@ def _plain(value: object) -> Any:
     if isinstance(value, Duration):
         return value.total_seconds()
     if isinstance(value, datetime):
-        return value.isoformat()
+        return value.astimezone(UTC).isoformat()
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, tuple):
@@ -233,7 +240,7 @@ def _check_what_runs(spec: JobSpec) -> None:
         )
 
 
-def _check_sizes(spec: JobSpec) -> None:
+def _check_nodes(spec: JobSpec) -> None:
     nodes, tasks, per_node = spec.nodes, spec.tasks, spec.tasks_per_node
     if nodes and tasks and per_node and tasks != nodes * per_node:
         raise SpecError(
@@ -243,25 +250,29 @@ def _check_sizes(spec: JobSpec) -> None:
         )
     if nodes and tasks and tasks < nodes:
         raise SpecError("tasks", tasks, f"is fewer than nodes={nodes}; a node without a task is not given")
+    if tasks and per_node and tasks < per_node:
+        raise SpecError("tasks_per_node", per_node, f"is more than there are: tasks={tasks}")
+    both = sorted({*(spec.nodelist or ())} & {*(spec.exclude or ())})
+    if both:
+        raise SpecError("exclude", spec.exclude, f"contradicts nodelist, which asks for {', '.join(both)}")
 
 
 def _check_gpus(spec: JobSpec) -> None:
+    tasks = spec.tasks or (spec.nodes and spec.tasks_per_node and spec.nodes * spec.tasks_per_node)
     totals = {"gpus": spec.gpus}
     if spec.gpus_per_node is not None and spec.nodes:
         totals["gpus_per_node"] = spec.gpus_per_node * spec.nodes
-    tasks = spec.tasks or (spec.nodes and spec.tasks_per_node and spec.nodes * spec.tasks_per_node)
     if spec.gpus_per_task is not None and tasks:
         totals["gpus_per_task"] = spec.gpus_per_task * tasks
     known = {field: total for field, total in totals.items() if total is not None}
     if len(set(known.values())) > 1:
         said = ", ".join(f"{field} makes {total}" for field, total in known.items())
-        raise SpecError(
-            next(iter(known)), getattr(spec, next(iter(known))), f"contradictory numbers of GPUs: {said}"
-        )
-    if spec.gpu_type is not None and not (spec.gpus or spec.gpus_per_node or spec.gpus_per_task):
-        raise SpecError(
-            "gpu_type", spec.gpu_type, "needs a number of GPUs: gpus, gpus_per_node or gpus_per_task"
-        )
+        field = next(iter(known))
+        raise SpecError(field, getattr(spec, field), f"contradictory numbers of GPUs: {said}")
+    for field in ("gpu_type", "memory_per_gpu"):
+        value = getattr(spec, field)
+        if value is not None and not (spec.gpus or spec.gpus_per_node or spec.gpus_per_task):
+            raise SpecError(field, value, "needs a number of GPUs: gpus, gpus_per_node or gpus_per_task")
 
 
 def _check_memory(spec: JobSpec) -> None:
