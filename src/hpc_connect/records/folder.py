@@ -1,0 +1,115 @@
+"""Where the records of a cluster lie, and how to look at them.
+
+    live/NAME.sh        the script, until the job has ended (not where the user said where it goes)
+    live/NAME.start     the start record: the claim
+    live/NAME.receipt   what the submit command printed, until it was read
+    ended/NAME          the end records, until the result was collected
+    ended/NAME~v1~…     the same as the name of an empty file, where the disk was full
+
+NAME is our id, with ``.INDEX`` behind it for an element of an array. A missing file is never evidence: on a
+network file system it may not be visible yet.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from functools import cached_property
+
+from hpc_connect.records.line import EndRecord, StartRecord, end_from_name, read_ends, read_start
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class RecordFolder:
+    """The record folder of one cluster, on this machine's file system."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._live = os.path.join(path, "live")
+        self._ended = os.path.join(path, "ended")
+
+    def make(self) -> None:
+        """Create it, readable by its owner alone.
+
+        Raises:
+            OSError: it cannot be made.
+        """
+        for folder in (self.path, self._live, self._ended):
+            os.makedirs(folder, mode=0o700, exist_ok=True)
+
+    def script(self, name: str) -> str:
+        """Path of the script of a job."""
+        return os.path.join(self._live, f"{name}.sh")
+
+    def start(self, name: str) -> str:
+        """Path of the start record of a job."""
+        return os.path.join(self._live, f"{name}.start")
+
+    def receipt(self, name: str) -> str:
+        """Path of the receipt of a submission."""
+        return os.path.join(self._live, f"{name}.receipt")
+
+    def end(self, name: str) -> str:
+        """Path of the end records of a job."""
+        return os.path.join(self._ended, name)
+
+    @cached_property
+    def supervisor(self) -> str:
+        """Path of the POSIX-sh supervisor: a copy named by its content, so no upgrade changes a running one."""
+        return self._copy_of("supervisor.sh")
+
+    def find_start(self, name: str) -> StartRecord | None:
+        """The start record of a job, if it is there and whole."""
+        return read_start(_text(self.start(name)))
+
+    def find_end(self, name: str, attempt: int) -> EndRecord | None:
+        """The end record of this attempt of a job, if there is one."""
+        ends = read_ends(_text(self.end(name)))
+        if not ends:
+            prefix = f"{name}~"
+            names = [entry for entry in _names(self._ended) if entry.startswith(prefix)]
+            ends = [end for end in map(end_from_name, names) if end is not None]
+        return next((end for end in reversed(ends) if end.attempt == attempt), None)
+
+    def ended(self) -> Iterator[EndRecord]:
+        """All end records there are: one look at one folder finds all news."""
+        for name in _names(self._ended):
+            told = end_from_name(name) if "~" in name else None
+            yield from [told] if told else read_ends(_text(os.path.join(self._ended, name)))
+
+    def clear(self, name: str) -> None:
+        """Remove what is left of a job whose result was collected."""
+        for path in (self.script(name), self.start(name), self.receipt(name), self.end(name)):
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+
+    def _copy_of(self, source: str) -> str:
+        with open(os.path.join(os.path.dirname(__file__), source), "rb") as file:
+            content = file.read()
+        stem, extension = os.path.splitext(source)
+        path = os.path.join(self.path, f"{stem}-{hashlib.sha256(content).hexdigest()[:12]}{extension}")
+        if not os.path.exists(path):
+            part = f"{path}.{os.getpid()}"
+            with open(part, "wb") as file:
+                file.write(content)
+            os.replace(part, path)
+        return path
+
+
+def _text(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
