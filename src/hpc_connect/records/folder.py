@@ -59,7 +59,7 @@ class RecordFolder:
 
     @cached_property
     def supervisor(self) -> str:
-        """Path of the POSIX-sh supervisor: a copy named by its content, so no upgrade changes a running one."""
+        """Path of the POSIX-sh supervisor: a copy named by its content, which no upgrade changes."""
         return self._copy_of("supervisor.sh")
 
     def find_start(self, name: str) -> StartRecord | None:

@@ -5,18 +5,20 @@ A line without its end marker does not exist: it was cut off by a full disk, or 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 PREFIX = "hpc_connect v1"
-_END = "end"
+_START, _EXIT, _END = "start", "exit", "end"
 
 
 class StartRecord(NamedTuple):
     """Who runs a job: written by the first act of it, and by nobody else."""
 
     id: str
-    index: str
+    array_index: str
     native: str
     attempt: int
     pid: int
@@ -25,17 +27,15 @@ class StartRecord(NamedTuple):
     host: str
     started: float
 
-    kind = "start"
-
-
 class EndRecord(NamedTuple):
     """How a job ended.
 
     Attributes:
-        id: our id of the job, index: its place in an array, or ``-``.
+        id: our id of the job.
+        array_index: its index in an array, or ``-``.
         native: the scheduler's id.
         attempt: 1 for the first run, one more for each requeue.
-        how: ``exit``, ``signal``, or ``unclear`` (exit code 128 + n, which some shells give for signal n too).
+        how: ``exit``, ``signal``, or ``unclear``: exit code 128 + n, which some shells give for signal n too.
         number: the exit code, or the signal's number.
         reason: ``timeout`` when the supervisor ended it at its time limit, else ``-``.
         host: where it ran.
@@ -43,7 +43,7 @@ class EndRecord(NamedTuple):
     """
 
     id: str
-    index: str
+    array_index: str
     native: str
     attempt: int
     how: str
@@ -53,17 +53,14 @@ class EndRecord(NamedTuple):
     started: float
     ended: float
 
-    kind = "exit"
-
-
 def format_start(record: StartRecord) -> str:
     """The record as a line, with its newline."""
-    return _format(record.kind, record._asdict())
+    return _format(_START, record._asdict())
 
 
 def format_end(record: EndRecord) -> str:
     """The record as a line, with a newline before it too: it may follow a line that was cut off."""
-    return "\n" + _format(record.kind, record._asdict())
+    return "\n" + _format(_EXIT, record._asdict())
 
 
 def _format(kind: str, words: dict[str, object]) -> str:
@@ -75,12 +72,12 @@ def _format(kind: str, words: dict[str, object]) -> str:
 
 def read_start(text: str) -> StartRecord | None:
     """The first whole start record in a file's text."""
-    return next(_records(text, StartRecord.kind, StartRecord), None)
+    return next(_records(text, _START, StartRecord), None)
 
 
 def read_ends(text: str) -> list[EndRecord]:
     """All whole end records in a file's text, in order; a line that cannot be read costs itself only."""
-    return [end for end in _records(text, EndRecord.kind, EndRecord) if end.how in _HOWS]
+    return [end for end in _records(text, _EXIT, EndRecord) if end.how in _HOWS]
 
 
 _Record = TypeVar("_Record", StartRecord, EndRecord)

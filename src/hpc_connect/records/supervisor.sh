@@ -1,6 +1,6 @@
 # hpc_connect supervisor, record protocol v1: docs/reference/record-protocol.md
 #
-#   sh supervisor.sh folder=DIR id=ID [index=N] [native=ID] [attempt=N] [limit=S] [grace=S] [warn=SIGNAL:S]
+#   sh supervisor.sh folder=DIR id=ID [array_index=N] [native=ID] [attempt=N] [limit=S] [grace=S] [warn=SIGNAL:S]
 #                    [clean=FILE] -- PROGRAM [ARGUMENT]...
 #
 # Runs PROGRAM once as its child and records how it ended, whatever the program does. POSIX sh; bash can in addition
@@ -14,7 +14,7 @@ hpc_connect_main() {
         case $1 in
         folder=*) hpc_connect_folder=${1#*=} ;;
         id=*) hpc_connect_id=${1#*=} ;;
-        index=*) hpc_connect_index=${1#*=} ;;
+        array_index=*) hpc_connect_index=${1#*=} ;;
         native=*) hpc_connect_native=${1#*=} ;;
         attempt=*) hpc_connect_attempt=${1#*=} ;;
         limit=*) hpc_connect_limit=${1#*=} ;;
@@ -79,7 +79,7 @@ hpc_connect_claim() {
     set -C
     if command : >"$hpc_connect_start"; then
         set +C
-        printf 'hpc_connect v1 start id=%s index=%s native=%s attempt=%s pid=%s ticks=%s boot=%s host=%s started=%s end\n' \
+        printf 'hpc_connect v1 start id=%s array_index=%s native=%s attempt=%s pid=%s ticks=%s boot=%s host=%s started=%s end\n' \
             "$hpc_connect_id" "$hpc_connect_index" "$hpc_connect_native" "$hpc_connect_attempt" $$ \
             "$hpc_connect_ticks" "$hpc_connect_boot" "$hpc_connect_host" "$hpc_connect_started" >>"$hpc_connect_start"
         return 0
@@ -226,7 +226,7 @@ hpc_connect_find_how() {
 
 hpc_connect_write_end() {
     hpc_connect_find_how
-    printf '\nhpc_connect v1 exit id=%s index=%s native=%s attempt=%s how=%s number=%s reason=%s host=%s started=%s ended=%s end\n' \
+    printf '\nhpc_connect v1 exit id=%s array_index=%s native=%s attempt=%s how=%s number=%s reason=%s host=%s started=%s ended=%s end\n' \
         "$hpc_connect_id" "$hpc_connect_index" "$hpc_connect_native" "$hpc_connect_attempt" \
         "$hpc_connect_how" "$hpc_connect_number" "$hpc_connect_reason" "$hpc_connect_host" \
         "$hpc_connect_started" "$hpc_connect_time" >>"$hpc_connect_end" && return
