@@ -54,7 +54,7 @@ class FrozenDict(Mapping[str, "str | None"]):
 
     __slots__ = ("_items",)
 
-    def __init__(self, items: Mapping[str, str | None]) -> None:
+    def __init__(self, items: Mapping[str, str | None] | Iterable[tuple[str, str | None]] = ()) -> None:
         self._items = dict(items)
 
     def __getitem__(self, key: str) -> str | None:
