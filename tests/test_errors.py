@@ -72,7 +72,7 @@ def test_every_error_that_can_be_raised_has_an_example_here() -> None:
 @pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(error).__name__)
 @pytest.mark.parametrize("duplicate", [lambda e: pickle.loads(pickle.dumps(e)), copy.copy, copy.deepcopy])
 def test_an_error_survives_pickling_and_copying(error: HPCConnectError, duplicate: object) -> None:
-    twin = duplicate(error)  # type: ignore[operator]  # a callable, as the parameters above show
+    twin = duplicate(error)
     assert type(twin) is type(error)
     assert str(twin) == str(error)
     assert vars(twin) == vars(error)
