@@ -59,6 +59,7 @@ def test_durations_come_in_any_form_and_the_polling_frequency_is_kept_in_seconds
         ("polling_frequency", -1),
         ("polling_frequency", "often"),
         ("polling_frequency", float("nan")),
+        ("settle_window", None),
         ("settle_window", "60"),
         ("grace_window", float("inf")),
     ],

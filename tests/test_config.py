@@ -440,6 +440,7 @@ def test_the_folders_for_state_and_cache_follow_xdg(
         ("clusters.a = 1", "must hold one table for each cluster"),
         ("clusters.'a b' = {}", "must be a name"),
         ("clusters.'*' = {}", "must be a name"),
+        ("clusters.'a.b' = {}", "'a.b' must be a name without a dot"),
         ("clusters.a.backend = []", "must be a name"),
     ],
 )

@@ -13,6 +13,7 @@ from hpc_connect.quantities import Duration, DurationLike
 
 _SETTLE_WINDOW = Duration(seconds=60)
 _GRACE_WINDOW = Duration(seconds=300)
+_ALWAYS_KNOWN = ("name", "backend", "settle_window", "grace_window", "options")
 _NO_OPTIONS: Mapping[str, Any] = FrozenDict({})
 
 
@@ -28,7 +29,7 @@ class ClusterConfig:
         gpus_per_node: how many GPUs a node has, 0 for none.
         shell: the shell that runs commands, an absolute path; None is ``/bin/bash``.
         work_dir: where records of jobs are kept on the cluster: absolute, or beginning with ``~/``.
-        polling_frequency: seconds between two queries; None leaves it to the backend.
+        polling_frequency: seconds between two queries for all jobs together; None leaves it to the backend.
         settle_window: how long a job may be missing from the scheduler's listing after it was submitted.
         grace_window: how long queries may fail, or a job be missing, before that is taken for a fact.
         options: further settings that only its backend understands.
@@ -53,7 +54,7 @@ class ClusterConfig:
         try:
             for field, check in {"name": fields.line, **CHECKS, "options": _frozen}.items():
                 value = getattr(self, field)
-                if value is not None or field in ("name", "backend"):
+                if value is not None or field in _ALWAYS_KNOWN:
                     object.__setattr__(self, field, check(value, field))
         except SpecError as error:
             raise ConfigError(f"cluster {self.name!r}", str(error)) from error

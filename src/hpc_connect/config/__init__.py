@@ -69,9 +69,19 @@ def variable(name: str) -> str | None:
     return os.environ.get(name) or None
 
 
+def all_variables() -> dict[str, str]:
+    """A copy of the environment, for a job that inherits it."""
+    return dict(os.environ)
+
+
 def state_folder() -> str:
     """Where what must survive is kept: ``$XDG_STATE_HOME/hpc_connect``, else under ``~/.local/state``."""
     return files.base_folder(os.environ, "XDG_STATE_HOME", ".local/state")
+
+
+def data_folder() -> str:
+    """Where jobs leave their records: ``$XDG_DATA_HOME/hpc_connect``, else under ``~/.local/share``."""
+    return files.base_folder(os.environ, "XDG_DATA_HOME", ".local/share")
 
 
 def cache_folder() -> str:

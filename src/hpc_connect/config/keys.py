@@ -69,7 +69,8 @@ def clusters(value: Any) -> dict[str, dict[str, Any]]:
     if not isinstance(value, dict) or not all(isinstance(table, dict) for table in value.values()):
         raise _Refused("must hold one table for each cluster, such as [clusters.mine]")
     for cluster, table in value.items():
-        name(cluster)
+        if "." in name(cluster):
+            raise _Refused(f"{cluster!r} must be a name without a dot")
         if "backend" in table:
             name(table["backend"])
     return value
