@@ -174,6 +174,14 @@ def path(value: str | os.PathLike[str], field: str) -> str:
     return text(written, field)
 
 
+def shell(value: str | os.PathLike[str], field: str) -> str:
+    """The path of a shell, fit for the first line of a script: execve(2), "Interpreter scripts"."""
+    written = line(path(value, field), field)
+    if not written.startswith("/") or any(letter.isspace() for letter in written):
+        raise SpecError(field, value, "must be an absolute path without blanks, such as '/bin/bash'")
+    return written
+
+
 def commands(value: Sequence[str | Sequence[str]], field: str) -> tuple[str | tuple[str, ...], ...]:
     """A list of shell programs (str) and argument vectors (lists of str)."""
     found = items(value, field, "must be a list of commands; write [command] for a single one")
@@ -215,14 +223,24 @@ def variable_name(value: str, field: str) -> str:
     return _exactly(value)
 
 
+# bash(1), "Shell Variables": what is assigned to these is refused, ignored, or replaced by the shell's own value.
+_OF_THE_SHELL = frozenset(
+    "_ BASHOPTS BASHPID BASH_ALIASES BASH_ARGC BASH_ARGV BASH_CMDS BASH_COMMAND BASH_LINENO BASH_SOURCE BASH_SUBSHELL "
+    "BASH_VERSINFO DIRSTACK EPOCHREALTIME EPOCHSECONDS EUID FUNCNAME GROUPS HISTCMD LINENO OPTIND PPID "
+    "RANDOM SECONDS SHELLOPTS SRANDOM UID".split()
+)
+
+
 def environment(value: Mapping[str, str | None], field: str) -> FrozenDict | None:
     """Variables to set, or with None to unset."""
     if not isinstance(value, Mapping):
         raise SpecError(field, value, "must be a mapping of names to strings, or to None to unset a variable")
-    found = {
-        variable_name(name, field): None if item is None else text(item, f"{field}[{name!r}]")
-        for name, item in value.items()
-    }
+    found: dict[str, str | None] = {}
+    for name, item in value.items():
+        each = f"{field}[{name!r}]"
+        if name in _OF_THE_SHELL:
+            raise SpecError(each, item, "is a variable of the shell itself, which gives it another value")
+        found[variable_name(name, field)] = None if item is None else text(item, each)
     return FrozenDict(found) if found else None
 
 

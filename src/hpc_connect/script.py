@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
     from hpc_connect.spec import JobSpec
 
 DEFAULT_SHELL = "/bin/bash"
 
 # Ends the job with the code of the command before. `case` is the one test that leaves `$?` alone, and
-# unlike `|| exit` it does not switch off a `set -e` of the user inside that command.
-_STOP_AT_FAILURE = "case $? in 0) ;; *) exit $? ;; esac"
+# unlike `|| exit` it does not switch off a `set -e` of the user inside that command. Quoted, as IFS may hold digits.
+_STOP_AT_FAILURE = 'case $? in 0) ;; *) exit "$?" ;; esac'
 
 
 def render(spec: JobSpec, *, shell: str, directives: Iterable[str] = ()) -> str:
@@ -53,14 +54,14 @@ def interpreter(script: str) -> list[str]:
     line. Without such a line it is ``/bin/sh``.
     """
     first = script.partition("\n")[0]
-    words = first[2:].strip(" \t").split(None, 1) if first.startswith("#!") else []
-    return [word.rstrip(" \t") for word in words] or ["/bin/sh"]
+    words = re.split("[ \t]+", first[2:].strip(" \t"), maxsplit=1) if first.startswith("#!") else []
+    return [word for word in words if word] or ["/bin/sh"]
 
 
 def exports(variables: Mapping[str, str | None]) -> list[str]:
     """One line per variable; the line of a value that holds a newline is several."""
     return [
-        f"unset {name}" if value is None else f"export {name}={shlex.quote(value)}"
+        f"unset -v {name}" if value is None else f"export {name}={shlex.quote(value)}"
         for name, value in variables.items()
     ]
 
@@ -89,9 +90,11 @@ def _program(text: str) -> str:
     here-document, a trailing ``&&``, or just something we do not parse) goes through ``eval``, which ends where
     the text ends and runs in the same shell.
     """
-    text = text.strip("\n")
-    if all(_evidently_complete(line) for line in text.split("\n")):
-        return text
+    lines = text.strip("\n").split("\n")
+    if all(_evidently_complete(line) for line in lines):
+        return "\n".join(lines)
+    if text.rstrip("\n").endswith("\\"):
+        text += "\n\n"  # else bash 5.2 takes the first word of the next line for the rest of this command
     return "eval " + _quoted(" " + text if text.startswith("-") else text)
 
 
@@ -106,7 +109,7 @@ _PLAIN_NAME = re.compile(r"[A-Za-z0-9_./+@%:,-]+", re.ASCII)
 _VARIABLE = r"\$(?:\w+|\{\w+\})"
 _TOKEN = re.compile(
     rf"""(?P<word>(?:[\w./:,=+@%^*?~-] | {_VARIABLE} | '[^'\n]*' | "(?:[^"\\`$\n] | {_VARIABLE})*" )+)
-       | (?P<operator>&& | \|\| | [|;<] | >>? | >&(?=\d))
+       | (?P<operator>&& | \|\| | [|;<] | >&(?=\d) | >>?)
        | (?P<blank>[ \t]+)""",
     re.VERBOSE | re.ASCII,
 )

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import InitVar, dataclass, fields
 from datetime import UTC, datetime
 from operator import attrgetter
@@ -37,7 +38,7 @@ class JobSpec:
             They run in one shell, in order, each once, state carried on; the first that fails ends the
             job with its exit code.
         script: a whole script instead, with any interpreter line; its directives are kept.
-        shell: the shell that runs ``commands``; None is the cluster's, and ``/bin/bash`` without one.
+        shell: absolute path of the shell that runs ``commands``; None is the cluster's, and ``/bin/bash`` without one.
         name: name of the job, any one line of text.
         nodes, tasks, tasks_per_node, cpus_per_task: whole numbers from 1.
         gpus, gpus_per_node, gpus_per_task: whole numbers from 0; ``gpus`` is the total.
@@ -77,7 +78,7 @@ class JobSpec:
 
     commands: Field[Sequence[str | Sequence[str]], tuple[str | tuple[str, ...], ...]] = Field(checks.commands)
     script: Field[str, str] = Field(checks.text)
-    shell: Field[Path, str] = Field(checks.path)
+    shell: Field[Path, str] = Field(checks.shell)
     name: Field[str, str] = Field(checks.line)
 
     nodes: Field[int, int] = Field(checks.count)
@@ -164,6 +165,23 @@ class JobSpec:
         return type(self)(**kept, **changes)
 
     __replace__ = replace  # copy.replace, Python 3.13
+
+    def located(self, workdir: str) -> Self:
+        """A copy that runs in this folder; the other fields have been checked already."""
+        found = copy(self)
+        found.__dict__["workdir"] = workdir
+        return found
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Self:
+        """What :meth:`record` was made from, but for the variables of ``env``, whose values nobody kept."""
+        given = {field: value for field, value in record.items() if field in FIELD_NAMES and field != "env"}
+        for field in ("begin", "deadline"):
+            if field in given:
+                given[field] = datetime.fromisoformat(given[field])
+        if "dependencies" in given:
+            given["dependencies"] = [tuple(item) for item in given["dependencies"]]
+        return cls(**given)
 
     def given(self) -> dict[str, Any]:
         """The fields that were asked for, by name, in the order of the class."""
