@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import signal as signals
-from dataclasses import dataclass, field
-from datetime import datetime  # noqa: TC003 - a dataclass field's type is read at run time
+from dataclasses import dataclass, field, fields
+from datetime import datetime
 from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Self
 
 from hpc_connect.errors import SpecError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class JobState(StrEnum):
@@ -106,6 +110,31 @@ class JobStatus:
         if self.reason is not None and not isinstance(self.reason, Reason):
             raise SpecError("reason", self.reason, f"must be None or a Reason: {', '.join(Reason)}")
 
+    def record(self) -> dict[str, Any]:
+        """What is known, as values for JSON: the state, and each field that says something."""
+        found: dict[str, Any] = {"state": str(self.state)}
+        for name, nothing in _NOTHING_KNOWN.items():
+            value = getattr(self, name)
+            if value != nothing:
+                found[name] = _plain(value)
+        return found
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Self:
+        """What :meth:`record` was made from; of a time zone its offset. Fields not known here are ignored.
+
+        Raises:
+            ValueError: a state, reason or time that is none.
+        """
+        known: dict[str, Any] = {name: record[name] for name in _NOTHING_KNOWN if name in record}
+        if "reason" in known:
+            known["reason"] = Reason(known["reason"])
+        if "nodes" in known:
+            known["nodes"] = tuple(known["nodes"])
+        for name in _TIMES.intersection(known):
+            known[name] = datetime.fromisoformat(known[name])
+        return cls(state=JobState(record["state"]), **known)
+
     @property
     def returncode(self) -> int | None:
         """The exit code, or minus the number of the signal that ended the job, or None.
@@ -152,6 +181,19 @@ class JobStatus:
             if detail:
                 text += f": {' '.join(detail.split())}"
         return text
+
+
+_NOTHING_KNOWN = {field.name: field.default for field in fields(JobStatus) if field.name != "state"}
+_TIMES = frozenset({"submitted_at", "started_at", "ended_at", "observed_at"})
+
+
+def _plain(value: object) -> object:
+    """A value for JSON."""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, tuple):
+        return list(value)
+    return str(value) if isinstance(value, Reason) else value
 
 
 def _signal_name(number: int) -> str:
