@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from hpc_connect.capability import Capability
 from hpc_connect.errors import SpecError
 from hpc_connect.fields import items, line
+from hpc_connect.status import JobState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from hpc_connect.status import JobStatus
 
 KINDS = ("afterstart", "afterany", "afterok", "afternotok", "aftercorr", "singleton")
 
@@ -66,3 +69,24 @@ def dependencies(value: Sequence[tuple[str, object] | str], field: str) -> tuple
         else:
             raise SpecError(name, item, "must be a pair such as ('afterok', job), or 'singleton'")
     return tuple(found) or None
+
+
+def fulfilled(kind: str, status: JobStatus) -> bool | None:
+    """Whether a job may start as far as one other job is concerned: yes, never, or not yet (None).
+
+    A LOST job fulfils nothing: nobody knows that it ended. ``aftercorr`` is asked about the one element, and
+    ``singleton`` about each earlier job of the name.
+    """
+    state = status.state
+    if kind == "afterstart":
+        started = status.started_at is not None or state in (JobState.RUNNING, JobState.SUSPENDED)
+        return True if started else False if state.terminal else None
+    if not state.terminal:
+        return None
+    return {
+        "afterany": state is not JobState.LOST,
+        "singleton": True,
+        "afterok": state is JobState.COMPLETED,
+        "aftercorr": state is JobState.COMPLETED,
+        "afternotok": state in (JobState.FAILED, JobState.CANCELLED),
+    }[kind]

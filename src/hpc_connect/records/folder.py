@@ -66,6 +66,12 @@ class RecordFolder:
         """The start record of a job, if it is there and whole."""
         return read_start(_text(self.start(name)))
 
+    def find_native(self, native_id: str) -> StartRecord | None:
+        """The start record of a live job, by the scheduler's id."""
+        names = (entry.removesuffix(".start") for entry in _names(self._live) if entry.endswith(".start"))
+        starts = (self.find_start(name) for name in names)
+        return next((start for start in starts if start is not None and start.native == native_id), None)
+
     def find_end(self, name: str, attempt: int) -> EndRecord | None:
         """The end record of this attempt of a job, if there is one."""
         ends = read_ends(_text(self.end(name)))

@@ -27,6 +27,12 @@ class StartRecord(NamedTuple):
     host: str
     started: float
 
+    @property
+    def name(self) -> str:
+        """Name of the job's files: its id, and its index in an array."""
+        return self.id if self.array_index == "-" else f"{self.id}.{self.array_index}"
+
+
 class EndRecord(NamedTuple):
     """How a job ended.
 
@@ -52,6 +58,7 @@ class EndRecord(NamedTuple):
     host: str
     started: float
     ended: float
+
 
 def format_start(record: StartRecord) -> str:
     """The record as a line, with its newline."""
@@ -107,3 +114,8 @@ def end_from_name(file_name: str) -> EndRecord | None:
         return EndRecord(job, index or "-", "-", int(attempt), how, int(number), reason, "-", 0.0, 0.0)
     except ValueError:
         return None
+
+
+def name_of_end(name: str, record: EndRecord) -> str:
+    """The name of an empty file that tells an end, for a disk that has no room for a line."""
+    return f"{name}~v1~{record.attempt}~{record.how}~{record.number}~{record.reason}"

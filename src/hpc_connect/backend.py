@@ -1,0 +1,255 @@
+"""The interface of every backend."""
+
+from __future__ import annotations
+
+import secrets
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
+
+from hpc_connect.capability import Capability
+from hpc_connect.cluster import ClusterConfig
+from hpc_connect.compact import spec_of, words_of
+from hpc_connect.errors import SpecError, UnsupportedError
+from hpc_connect.job import ProcessGroup
+from hpc_connect.spec import FIELD_NAMES, JobSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from hpc_connect.process import HPCProcess
+
+
+class HPCBackend(ABC):
+    """A place where jobs run. A plug-in must give ``name``, ``matches`` and ``submit``.
+
+    Attributes:
+        name: the name it is found by; on an instance the name of its cluster in the configuration.
+        capabilities: what it can do beyond running a job; see :class:`~hpc_connect.capability.Capability`.
+    """
+
+    name: str
+    capabilities: frozenset[Capability] = frozenset({Capability.CANCEL})
+    default_polling_frequency: float = 30.0
+
+    def __init__(self, config: ClusterConfig | None = None) -> None:
+        self._config = config
+        if config is not None:
+            self.name = config.name
+
+    @staticmethod
+    @abstractmethod
+    def matches(name: str | None) -> bool:
+        """Whether this backend goes by ``name``."""
+
+    @abstractmethod
+    def submit(
+        self,
+        name: str,
+        args: Sequence[str | Sequence[str]],
+        scriptname: str | None = None,
+        qtime: float | None = None,
+        submit_flags: Sequence[str] | None = None,
+        variables: Mapping[str, str | None] | None = None,
+        output: str | None = None,
+        error: str | None = None,
+        nodes: int | None = None,
+        cpus: int | None = None,
+        gpus: int | None = None,
+        **kwargs: Any,
+    ) -> HPCProcess:
+        """Submit a job: the compact form of :meth:`submit_spec`.
+
+        Args:
+            name: name of the job.
+            args: its commands, see ``JobSpec.commands``.
+            scriptname: where the script is written.
+            qtime: time limit in seconds.
+            submit_flags: raw directives.
+            variables: environment variables to set, or with None to unset.
+            output, error: files to write to; the same for both is one file in order.
+            nodes, gpus: how many.
+            cpus: how many tasks of one CPU each.
+            **kwargs: any other field of ``JobSpec``.
+
+        Raises:
+            SpecError: a field cannot be accepted; UnsupportedError: this backend cannot do it.
+            SubmitError: the submission was clearly refused.
+        """
+
+    def submit_spec(self, spec: JobSpec, *, key: str | None = None, rerun: bool = False) -> HPCProcess:
+        """Submit what a specification says.
+
+        Here: through the compact form, for a plug-in that has no more. Fields without a word there are
+        handed on only if the plug-in declares the capability of that name; others are refused.
+
+        Args:
+            spec: what is asked for.
+            key: the same key and the same specification give the same job, whatever its state.
+            rerun: with a key, submit again if that job has failed.
+        """
+        self._refuse_unsupported(spec, key)
+        return self.submit(**words_of(spec, self.capabilities, self.name))
+
+    def submit_many(self, specs: Iterable[JobSpec], *, as_array: bool = False) -> Sequence[HPCProcess]:
+        """Submit several specifications, as separate jobs.
+
+        Args:
+            specs: what is asked for.
+            as_array: make one array of them, which they must be equal for.
+        """
+        found = list(specs)
+        if not as_array:
+            return [self.submit_spec(spec) for spec in found]
+        if not found or any(spec != found[0] for spec in found) or found[0].array is not None:
+            raise SpecError(
+                "as_array", as_array, "needs at least one specification, all equal, and none an array itself"
+            )
+        array = self.submit_spec(found[0].replace(array=range(len(found))))
+        return array.processes if isinstance(array, ProcessGroup) else [array]
+
+    def submitn(
+        self,
+        name: Sequence[str],
+        args: Sequence[Sequence[str | Sequence[str]]],
+        **lists: Sequence[Any] | None,
+    ) -> ProcessGroup:
+        """Submit several jobs in the compact form and give one process for all of them.
+
+        Args:
+            name, args: as in :meth:`submit`, one element for each job.
+            **lists: any other argument of :meth:`submit`, as a list of the same length; None where it is not given.
+
+        Raises:
+            SpecError: a list of another length; nothing is submitted then.
+        """
+        columns = {
+            "name": name,
+            "args": args,
+            **{key: values for key, values in lists.items() if values is not None},
+        }
+        for key, values in columns.items():
+            if isinstance(values, str) or len(values) != len(name):
+                raise SpecError(key, values, f"must be a list of {len(name)} elements, one for each name")
+        if not name:
+            raise SpecError("name", name, "must hold at least one name")
+        rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        return ProcessGroup(new_id(), [self.submit(**row) for row in rows])
+
+    def attach(self, native_id: str) -> HPCProcess:
+        """A handle of a job that another program submitted, by its native id (or our id).
+
+        Raises:
+            UnsupportedError: this backend cannot.
+        """
+        raise UnsupportedError("attach", native_id, f"backend {self.name!r} cannot find jobs again")
+
+    def recover(self) -> list[HPCProcess]:
+        """Handles of all jobs in the store that have not ended, with whatever was in flight settled first.
+
+        Raises:
+            UnsupportedError: this backend cannot.
+        """
+        raise UnsupportedError("recover", self.name, f"backend {self.name!r} keeps no journal of its jobs")
+
+    def explain(self, spec: JobSpec) -> str:
+        """What would be done for this specification: the script and the command, with our own lines marked."""
+        raise UnsupportedError("explain", spec.name, f"backend {self.name!r} cannot tell beforehand")
+
+    # ------------------------------------------------------------------ what harnesses read
+
+    @property
+    def config(self) -> ClusterConfig:
+        """What is known of the cluster: its size, and how it is treated."""
+        config: ClusterConfig | None = getattr(self, "_config", None)
+        return config if config is not None else ClusterConfig(name=self.name, backend=self.name)
+
+    @property
+    def supports_subscheduling(self) -> bool:
+        """Whether programs may be started inside a job of this backend as if it were a machine of one's own."""
+        return True
+
+    @property
+    def polling_frequency(self) -> float:
+        """Seconds between two status queries; the environment's ``HPCC_POLLING_FREQUENCY`` overrides."""
+        return self.config.polling_frequency or self.default_polling_frequency
+
+    # ------------------------------------------------------------------ how it is made again
+
+    def _made_by(self, name: str, options: Mapping[str, Any]) -> None:
+        """Remember how ``get_backend`` made this, so that it can be made again elsewhere."""
+        self._origin = (name, dict(options))
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and self._identity() == other._identity()
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.name))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        name, options = self._identity()
+        if name is None:
+            return type(self), (options,)
+        return _make_again, (name, options)
+
+    def _identity(self) -> tuple[str | None, object]:
+        return getattr(self, "_origin", (None, getattr(self, "_config", None)))
+
+    # ------------------------------------------------------------------ for subclasses
+
+    def _refuse_unsupported(self, spec: JobSpec, key: str | None = None) -> None:
+        """Refuse by name, before anything is sent, what this backend cannot do."""
+        needed = spec.needs() | ({Capability.KEY} if key is not None else frozenset())
+        missing = sorted(needed - self.capabilities - _EVERY_BACKEND)
+        if missing:
+            field = missing[0]
+            value = (
+                getattr(spec, field)
+                if field in FIELD_NAMES
+                else key
+                if field == Capability.KEY
+                else spec.dependencies
+            )
+            raise UnsupportedError(
+                field, value, f"backend {self.name!r} cannot do this ({', '.join(missing)}); leave it out"
+            )
+
+
+_EVERY_BACKEND = frozenset({Capability.NODES, Capability.TASKS, Capability.GPUS, Capability.TIME_LIMIT})
+
+
+class SpecBackend(HPCBackend):
+    """A backend whose own form is the specification; the compact one is translated to it."""
+
+    @abstractmethod
+    def submit_spec(self, spec: JobSpec, *, key: str | None = None, rerun: bool = False) -> HPCProcess:
+        """See :meth:`HPCBackend.submit_spec`."""
+
+    def submit(self, name: str | JobSpec, *args: Any, **kwargs: Any) -> HPCProcess:
+        """Submit a job: a specification, or the compact form of :meth:`HPCBackend.submit`.
+
+        ``key`` and ``rerun`` of :meth:`submit_spec` are accepted with both.
+        """
+        how = {word: kwargs.pop(word) for word in ("key", "rerun") if word in kwargs}
+        if isinstance(name, JobSpec):
+            if args or kwargs:
+                raise SpecError(
+                    "submit", [*args, *kwargs], "a specification says everything; use its replace()"
+                )
+            return self.submit_spec(name, **how)
+        return self.submit_spec(spec_of(name, *args, **kwargs), **how)
+
+
+def _make_again(name: str, options: Mapping[str, Any]) -> HPCBackend:
+    import hpc_connect  # noqa: PLC0415 - choosing a backend stands above this module
+
+    return hpc_connect.get_backend(name, **options)
+
+
+_ID_LETTERS = "0123456789abcdefghjkmnpqrstvwxyz"
+_ID_LENGTH = 10
+
+
+def new_id() -> str:
+    """A new id of ours: 50 random bits as ten letters and digits that are not mistaken for each other."""
+    number = secrets.randbits(5 * _ID_LENGTH)
+    return "".join(_ID_LETTERS[(number >> 5 * place) & 31] for place in range(_ID_LENGTH))
