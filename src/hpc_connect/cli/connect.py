@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NoReturn
 import hpc_connect
 from hpc_connect import config
 from hpc_connect.errors import HPCConnectError
-from hpc_connect.plugins import catalogue, discovery
+from hpc_connect.plugins import backend_class, catalogue
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -102,9 +102,9 @@ def list_settings(arguments: argparse.Namespace) -> int:
 
 
 def _problems(settings: config.Config) -> Iterator[HPCConnectError]:
-    for name, backend in settings.clusters().items():
+    for name in settings.clusters():
         try:
-            found, _ = discovery.find(discovery.BACKEND, backend)
+            found, _ = backend_class(settings, name)
             settings.cluster(name, checks=getattr(found, "config_options", None))
         except HPCConnectError as error:
             yield error

@@ -19,11 +19,12 @@ from hpc_connect.plugins.discovery import BACKEND, LAUNCHER, Kind, find, said
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import Any
 
     from hpc_connect.backend import HPCBackend
     from hpc_connect.cluster import ClusterConfig
+    from hpc_connect.config import Config
     from hpc_connect.launcher import HPCLauncher
 
 DEFAULT_BACKEND = "shell"
@@ -43,23 +44,37 @@ def get_backend(name: str | None = None, **options: Any) -> HPCBackend:
         ConfigError: the configuration is wrong.
     """
     settings = config.load()
-    configured = None
-    if name is None and (name := settings.get("backend")) is not None:
-        configured = "backend"
-    name = DEFAULT_BACKEND if name is None else _checked(BACKEND, name)
-    backend_name = _checked(BACKEND, settings.backend_of(name, options))
-    if backend_name != name:
-        configured = f"clusters.{name}.backend"
-    try:
-        found, package = find(BACKEND, backend_name, settings.clusters())
-    except UnknownBackend as error:
-        if configured is None:
-            raise
-        raise ConfigError(settings.origin(configured), f"{configured}={backend_name!r}: {error}") from error
+    configured = settings.get("backend") if name is None else None
+    name = _checked(BACKEND, configured or DEFAULT_BACKEND if name is None else name)
+    found, package = backend_class(settings, name, options, named_by="backend" if configured else "")
     cluster = settings.cluster(name, options, getattr(found, "config_options", None))
     backend: HPCBackend = _made_backend(found, package, cluster)
     backend._made_by(name, options)  # noqa: SLF001 - so that it can be made again in another process
     return backend
+
+
+def backend_class(
+    settings: Config, cluster: str, options: Mapping[str, Any] | None = None, named_by: str = ""
+) -> tuple[type, str | None]:
+    """The class of the backend of a cluster, and the package that brings it (None: it is built in).
+
+    Args:
+        settings: the configuration.
+        cluster: its name, or that of a backend.
+        options: what the call says of it.
+        named_by: the key that names the cluster, to be named in turn where there is none.
+
+    Raises:
+        UnknownBackend, BrokenPlugin, ConfigError: as :func:`get_backend`.
+    """
+    backend = _checked(BACKEND, settings.backend_of(cluster, options))
+    key = named_by if backend == cluster else f"clusters.{cluster}.backend"
+    try:
+        return find(BACKEND, backend, settings.clusters())
+    except UnknownBackend as error:
+        if not key or (options and "backend" in options):
+            raise
+        raise ConfigError(settings.origin(key), f"{key}={backend!r}: {error}") from error
 
 
 def get_launcher(name: str | None = None, config_file: str | os.PathLike[str] | None = None) -> HPCLauncher:

@@ -6,6 +6,7 @@ this module loads none of the machinery, since ``hpc-launch`` imports it on ever
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 
 from hpc_connect.errors import BrokenPlugin, UnknownBackend, UnknownLauncher, shortened
@@ -98,10 +99,9 @@ def built_in_alias(kind: Kind, name: str) -> type | None:
 
 def built_in_names(kind: Kind) -> list[str]:
     """The names of the files of built-in ones."""
-    from pkgutil import iter_modules  # noqa: PLC0415 - not for a built-in one asked for by its name
-
     package: ModuleType = import_module(kind.package)
-    return sorted(module.name for module in iter_modules(package.__path__) if not module.name.startswith("_"))
+    files = [os.path.splitext(file) for folder in package.__path__ for file in os.listdir(folder)]
+    return sorted(name for name, suffix in files if suffix == ".py" and not name.startswith("_"))
 
 
 def known(kind: Kind) -> set[str]:
