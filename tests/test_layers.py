@@ -75,7 +75,7 @@ RULES = {
     ),
     "sleeping": Rule(
         r"time\.sleep",
-        exceptions={"store_file.py": "waits for a lock of another process; flock(2) knows no time-out"},
+        exceptions={"store/file.py": "waits for a lock of another process; flock(2) knows no time-out"},
     ),
     "a shell between": Rule(r"shell=True"),
     "changing the working directory": Rule(

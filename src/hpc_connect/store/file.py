@@ -14,10 +14,10 @@ import weakref
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from hpc_connect import store_schema
 from hpc_connect.errors import StoreError
-from hpc_connect.mounts import MOUNT_TABLE, Mount, mount_of
-from hpc_connect.store_faults import ELSEWHERE, explained
+from hpc_connect.store import schema
+from hpc_connect.store.faults import ELSEWHERE, explained
+from hpc_connect.store.mounts import MOUNT_TABLE, Mount, mount_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,7 +69,7 @@ class StoreFile:
         with self._lock, self._faults_explained():
             connection = self._opened()
             with self._turn(), _transaction(connection):
-                store_schema.check_version(connection, self.path)
+                schema.check_version(connection, self.path)
                 yield connection
 
     def close(self) -> None:
@@ -136,12 +136,12 @@ class StoreFile:
             self._leave_wal(connection)
         else:
             self._turns = os.open(self.path + "-turn", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        if store_schema.version_of(connection, self.path) < store_schema.NEWEST:
+        if schema.version_of(connection, self.path) < schema.NEWEST:
             with self._turn():
-                if not mount.shared and store_schema.version_of(connection, self.path) == 0:
+                if not mount.shared and schema.version_of(connection, self.path) == 0:
                     connection.execute("PRAGMA journal_mode = WAL")
                 with _transaction(connection):
-                    store_schema.upgrade(connection, self.path)
+                    schema.upgrade(connection, self.path)
         (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
         # EXTRA is FULL, and a commit that deletes the rollback journal outlives a loss of power too.
         connection.execute(f"PRAGMA synchronous = {'FULL' if mode == 'wal' else 'EXTRA'}")

@@ -37,6 +37,7 @@ _FIRST = (
         array_id TEXT,
         array_index INTEGER,
         native_id TEXT,
+        native_attempt INTEGER NOT NULL DEFAULT 0,
         state TEXT NOT NULL,
         attempt INTEGER NOT NULL,
         status TEXT NOT NULL,

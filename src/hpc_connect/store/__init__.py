@@ -14,15 +14,15 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Self
 
-from hpc_connect import store_table as table
 from hpc_connect.errors import SpecError, StoreError
 from hpc_connect.evidence import SETTLED, updated
 from hpc_connect.identity import ProcessIdentity
-from hpc_connect.mounts import MOUNT_TABLE
 from hpc_connect.status import JobState, JobStatus
-from hpc_connect.store_file import StoreFile
-from hpc_connect.store_rows import Intent, StoredJob, sender_columns, status_columns
-from hpc_connect.store_schema import LIVE, OPEN
+from hpc_connect.store import table
+from hpc_connect.store.file import StoreFile
+from hpc_connect.store.mounts import MOUNT_TABLE
+from hpc_connect.store.rows import Intent, StoredJob, Value, sender_columns, status_columns
+from hpc_connect.store.schema import LIVE, OPEN
 
 if TYPE_CHECKING:
     import sqlite3
@@ -113,14 +113,12 @@ class Store:
         news = status or JobStatus(state=JobState.QUEUED)
         with self._file.writing() as connection:
             job = _known(connection, job_id)
-            if job.native_id not in (None, native_id) and news.attempt <= job.status.attempt:
+            if job.native_id not in (None, native_id) and news.attempt <= job.native_attempt:
                 raise StoreError(
                     f"{self.path}: job {job_id} is {job.native_id} on {job.cluster} already, and not "
                     f"{native_id} as well. The job's start record tells which of the two runs"
                 )
-            return table.change(
-                connection, job, native_id=native_id, **status_columns(updated(job.status, news))
-            )
+            return _changed(connection, job, news, native_id)
 
     # ------------------------------------------------------------ news
 
@@ -143,6 +141,11 @@ class Store:
         An end that was announced is never reversed, see :func:`hpc_connect.evidence.updated`. Nothing is
         written where nothing but ``observed_at`` is new.
 
+        Args:
+            statuses: what was learned, by our id.
+            native_ids: the scheduler's ids where they were learned too. The first that is noted for an
+                attempt stays.
+
         Returns:
             What is stored now, by id: perhaps not the news but an end that another process noted before.
             Jobs that are not in the store are left out.
@@ -153,10 +156,8 @@ class Store:
                 job = table.select_one(connection, "id = ?", job_id)
                 if job is None:
                     continue
-                stored[job_id] = status = updated(job.status, news)
-                native_id = (native_ids or {}).get(job_id, job.native_id)
-                if status != job.status or native_id != job.native_id:
-                    table.change(connection, job, native_id=native_id, **status_columns(status))
+                job = _changed(connection, job, news, (native_ids or {}).get(job_id))
+                stored[job_id] = job.status
         return stored
 
     def request_cancel(self, job_id: str) -> bool:
@@ -256,6 +257,19 @@ def _known(connection: sqlite3.Connection, job_id: str) -> StoredJob:
     if job is None:
         raise _no_such_job(job_id)
     return job
+
+
+def _changed(
+    connection: sqlite3.Connection, job: StoredJob, news: JobStatus, native_id: str | None
+) -> StoredJob:
+    """The job after news of its status and perhaps its native id; written where something is new."""
+    columns: dict[str, Value] = {}
+    status = updated(job.status, news)
+    if status != job.status:
+        columns.update(status_columns(status))
+    if native_id is not None and news.attempt > job.native_attempt:
+        columns.update(native_id=native_id, native_attempt=news.attempt)
+    return table.change(connection, job, **columns) if columns else job
 
 
 def _no_such_job(job_id: str) -> StoreError:

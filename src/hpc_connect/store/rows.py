@@ -66,6 +66,7 @@ class StoredJob:
         fingerprint: of the specification, see :meth:`~hpc_connect.spec.JobSpec.fingerprint`; None for an
             element of an array.
         native_id: the scheduler's id, None as long as it is not known.
+        native_attempt: the attempt that has this id, 0 as long as it is not known.
         status: the last that was stored; its ``observed_at`` is when that was first seen.
         sends: how often it was going to be sent; 0 is proof that it never was.
         created_at, updated_at: when the row was made, and last changed.
@@ -83,6 +84,7 @@ class StoredJob:
     array_id: str | None
     array_index: int | None
     native_id: str | None
+    native_attempt: int
     status: JobStatus
     sends: int
     sender: ProcessIdentity
@@ -153,9 +155,10 @@ def sender_columns(sender: ProcessIdentity) -> dict[str, Value]:
 
 
 COLUMNS = (
-    "sequence, id, cluster, backend, name, fingerprint, key, array_id, array_index, native_id, status, sends, "
-    "sender_pid, sender_start, sender_boot, sender_namespace, sender_host, output_path, error_path, keep, "
-    "created_at, updated_at, cancel_requested_at, collected_at, spec"
+    "sequence, id, cluster, backend, name, fingerprint, key, array_id, array_index, "
+    "native_id, native_attempt, status, sends, "
+    "sender_pid, sender_start, sender_boot, sender_namespace, sender_host, "
+    "output_path, error_path, keep, created_at, updated_at, cancel_requested_at, collected_at, spec"
 )
 """In the order that :func:`stored_job` takes."""
 
@@ -167,8 +170,8 @@ def stored_job(values: tuple[Any, ...]) -> StoredJob:
         StoreError: it holds a status that is none.
     """
     (sequence, job_id, cluster, backend, name, fingerprint, key, array_id, array_index) = values[:9]
-    (native_id, status, sends), sender = values[9:12], values[12:17]
-    (output, error, keep, created, updated, cancel_requested, collected, spec) = values[17:]
+    (native_id, native_attempt, status, sends), sender = values[9:13], values[13:18]
+    (output, error, keep, created, updated, cancel_requested, collected, spec) = values[18:]
     return StoredJob(
         sequence=sequence,
         id=job_id,
@@ -180,6 +183,7 @@ def stored_job(values: tuple[Any, ...]) -> StoredJob:
         array_id=array_id,
         array_index=array_index,
         native_id=native_id,
+        native_attempt=native_attempt,
         status=_status(job_id, status),
         sends=sends,
         sender=ProcessIdentity(*sender),

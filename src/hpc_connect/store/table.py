@@ -9,8 +9,8 @@ import time
 from typing import TYPE_CHECKING
 
 from hpc_connect.errors import StoreError
-from hpc_connect.store_rows import COLUMNS, Intent, StoredJob, Value, row, sender_columns, stored_job
-from hpc_connect.store_schema import LIVE
+from hpc_connect.store.rows import COLUMNS, Intent, StoredJob, Value, row, sender_columns, stored_job
+from hpc_connect.store.schema import LIVE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
