@@ -13,6 +13,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from hpc_connect import config as config
     from hpc_connect.backend import HPCBackend as HPCBackend
     from hpc_connect.capability import Capability as Capability
     from hpc_connect.cli.launch import launch as launch
@@ -39,11 +40,12 @@ if TYPE_CHECKING:
     from hpc_connect.job import JobProcess as JobProcess
     from hpc_connect.job import ProcessGroup as ProcessGroup
     from hpc_connect.launcher import HPCLauncher as HPCLauncher
-    from hpc_connect.plugins import available_backends as available_backends
-    from hpc_connect.plugins import available_launchers as available_launchers
+    from hpc_connect.logs import set_debug as set_debug
     from hpc_connect.plugins import get_backend as get_backend
     from hpc_connect.plugins import get_launcher as get_launcher
-    from hpc_connect.plugins import schedulers as schedulers
+    from hpc_connect.plugins.catalogue import available_backends as available_backends
+    from hpc_connect.plugins.catalogue import available_launchers as available_launchers
+    from hpc_connect.plugins.catalogue import schedulers as schedulers
     from hpc_connect.process import HPCProcess as HPCProcess
     from hpc_connect.process import as_completed as as_completed
     from hpc_connect.quantities import Duration as Duration
@@ -90,11 +92,13 @@ __all__ = [
     "as_completed",
     "available_backends",
     "available_launchers",
+    "config",
     "get_backend",
     "get_launcher",
     "hookimpl",
     "launch",
     "schedulers",
+    "set_debug",
 ]
 
 _HOME_OF = {
@@ -130,13 +134,15 @@ _HOME_OF = {
     "UnknownLauncher": "errors",
     "UnsupportedError": "errors",
     "as_completed": "process",
-    "available_backends": "plugins",
-    "available_launchers": "plugins",
+    "available_backends": "plugins.catalogue",
+    "available_launchers": "plugins.catalogue",
+    "config": "config",
     "get_backend": "plugins",
     "get_launcher": "plugins",
     "hookimpl": "hookspec",
     "launch": "cli.launch",
-    "schedulers": "plugins",
+    "schedulers": "plugins.catalogue",
+    "set_debug": "logs",
 }
 
 
@@ -145,7 +151,8 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module  # noqa: PLC0415 - importing this package must stay free
 
-    value = getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+    home = import_module(f"{__name__}.{_HOME_OF[name]}")
+    value = home if _HOME_OF[name] == name else getattr(home, name)
     globals()[name] = value
     return value
 
