@@ -8,6 +8,7 @@ of size 1. So a small program is launched that says what it was told, and what a
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -59,7 +60,7 @@ def check(request: Request) -> int:
     if found.file is not None:
         raise LaunchError("--check is for a single program: leave out the ':'")
     print(f"launching: {' '.join(found.argv[:-2])} -c <a program that reports its rank>")
-    code, output, errors = _run(found.argv, found.variables)
+    code, output, errors = _run(found.argv)
     reports = read_reports(output)
     for report in reports:
         print(_line(report))
@@ -73,13 +74,10 @@ def check(request: Request) -> int:
     return 0 if good else 1
 
 
-def _run(argv: list[str], variables: dict[str, str]) -> tuple[int, str, str]:
+def _run(argv: list[str]) -> tuple[int, str, str]:
     """Run the launcher; when it takes too long, tell it to end, and after a while make it."""
-    import os  # noqa: PLC0415 - beside its only use
-
     process = subprocess.Popen(
         argv,
-        env={**os.environ, **variables},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

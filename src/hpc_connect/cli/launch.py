@@ -76,18 +76,14 @@ def launch(args: Sequence[str], **subprocess_options: Any) -> subprocess.Complet
     found = command(request)
     for warning in found.warnings:
         logging.getLogger(__name__).warning(warning)
-    environment = subprocess_options.pop("env", None)
-    environment = {**(os.environ if environment is None else environment), **found.variables}
     words, descriptors = _with_file(found)
-    descriptors += subprocess_options.pop("pass_fds", ())
+    options = {"check": False, **subprocess_options}
+    options["pass_fds"] = (*descriptors, *options.get("pass_fds", ()))
     try:
-        return subprocess.run(
-            words, env=environment, pass_fds=descriptors, check=subprocess_options.pop("check", False),
-            **subprocess_options,
-        )  # fmt: skip
+        return subprocess.run(words, **options)  # noqa: PLW1510 - check is among the options
     finally:
-        if found.file is not None:
-            os.close(descriptors[0])
+        for descriptor in descriptors:
+            os.close(descriptor)
 
 
 def _become(found: Command) -> NoReturn:
@@ -100,7 +96,7 @@ def _become(found: Command) -> NoReturn:
         signal.signal(ignored_by_python, signal.SIG_DFL)
     words, _ = _with_file(found)
     try:
-        os.execve(words[0], words, {**os.environ, **found.variables})  # noqa: S606 - a shell is what it avoids
+        os.execvp(words[0], words)  # noqa: S606 - a shell is what it avoids
     except OSError as error:
         raise LaunchError(f"{words[0]} cannot be started: {error.strerror}") from error
     except ValueError as error:
@@ -121,8 +117,7 @@ def _shown(found: Command) -> str:
     """A command as it can be pasted into a shell; a generated file follows as a comment."""
     import shlex  # noqa: PLC0415 - slow to import, and not needed to launch
 
-    words = [f"{name}={shlex.quote(value)}" for name, value in found.variables.items()]
-    words += ["/proc/self/fd/3" if word == FILE else shlex.quote(word) for word in found.argv]
+    words = ["/proc/self/fd/3" if word == FILE else shlex.quote(word) for word in found.argv]
     text = " ".join(words) + "\n"
     if found.file is not None:
         text += "".join(f"# /proc/self/fd/3: {line}\n" for line in found.file.splitlines())

@@ -9,11 +9,11 @@ whoever runs the command.
 from __future__ import annotations
 
 import os
-import sys
 from abc import ABC, abstractmethod
 
 from hpc_connect import config
 from hpc_connect.errors import LaunchError
+from hpc_connect.launcher.installed import INSTALL, whereabouts
 from hpc_connect.launcher.reader import Reader
 from hpc_connect.launcher.table import FILE, Command, Place, Table
 
@@ -25,11 +25,6 @@ if TYPE_CHECKING:
     from hpc_connect.launcher.run import Run
 
 __all__ = ["FILE", "INSTALL", "Command", "HPCLauncher", "Place", "Table", "whereabouts"]
-
-INSTALL = (
-    "install an MPI, for example with: pip install 'hpc_connect[mpi]', or on Debian: apt-get install openmpi-bin, "
-    "or on a cluster: module load its MPI; then it is found on PATH"
-)
 
 
 class HPCLauncher(ABC):
@@ -126,21 +121,6 @@ class HPCLauncher(ABC):
         run = Reader(table, settings.get("mappings"), settings.get("numproc_flag", "")).read(words)
         _note_configured(run, settings)
         return table.command(program or self.program(settings), run, place or Place(), settings)
-
-
-def whereabouts(*names: str) -> str | None:
-    """The path of the first of these programs that is there: on ``PATH``, else beside the running Python.
-
-    The latter is for those who call ``.venv/bin/hpc-launch`` without activating the environment.
-    """
-    path = config.variable("PATH") or os.defpath
-    folders = [folder or os.curdir for folder in path.split(os.pathsep)] + [os.path.dirname(sys.executable)]
-    for name in names:
-        candidates = [name] if os.path.dirname(name) else [os.path.join(folder, name) for folder in folders]
-        for candidate in candidates:
-            if os.path.isfile(candidate) and os.access(candidate, os.X_OK):
-                return candidate
-    return None
 
 
 def _note_configured(run: Run, settings: LaunchSection) -> None:

@@ -97,7 +97,7 @@ class Reader:
         if position < len(words) and words[position] == "--":
             position += 1
         self._program.argv = [*words[position:]]
-        if not self._program.argv and not self._table.brings_program(self._program.options):
+        if not self._program.argv and not self._table.brings_program(self._program):
             where = f" number {len(self._run.programs) + 1}" if len(self._run.programs) else ""
             raise LaunchError(
                 f"no program{where} to launch. Usage: hpc-launch [options] program [arguments] [: ...]"
@@ -157,7 +157,7 @@ class Reader:
         if values > len(rest):
             raise LaunchError(f"{word} needs {'a value' if values == 1 else f'{values} values'}")
         taken = [*rest[:values]]
-        self._program.options += [word, *taken]
+        self._program.options.append([word, *taken])
         given = [attached, *taken] if equals else taken
         self._run.own[name] = given
         if self._table.counts_processes(name) and given:

@@ -35,7 +35,7 @@ class Program:
         counted: the launcher's own option says how many, so ``-n`` need not.
         workdir: the directory it starts in, None for the launcher's.
         env: variables to set, as pairs of name and value, in the order given.
-        options: the launcher's own options, untouched.
+        options: the launcher's own options, each with its values, untouched.
         argv: the program and its arguments, untouched.
     """
 
@@ -46,8 +46,13 @@ class Program:
         self.counted = False
         self.workdir: str | None = None
         self.env: list[tuple[str, str]] = []
-        self.options: list[str] = []
+        self.options: list[list[str]] = []
         self.argv: list[str] = []
+
+    @property
+    def own_words(self) -> list[str]:
+        """The launcher's own options as they stand on the command line."""
+        return [word for option in self.options for word in option]
 
 
 class Run:

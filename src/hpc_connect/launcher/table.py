@@ -42,25 +42,22 @@ class Command:
     Attributes:
         launcher: the name of the launcher's kind, for people.
         argv: the words; where one is :data:`FILE`, the path of a file that holds ``file``.
-        variables: to be added to the environment of the launcher.
         file: contents of a generated file, None when there is none.
         warnings: sentences for the person who launches.
     """
 
-    __slots__ = ("argv", "file", "launcher", "variables", "warnings")
+    __slots__ = ("argv", "file", "launcher", "warnings")
 
     def __init__(
         self,
         launcher: str,
         argv: Sequence[str],
         *,
-        variables: Mapping[str, str] | None = None,
         file: str | None = None,
         warnings: Sequence[str] = (),
     ) -> None:
         self.launcher = launcher
         self.argv = [*argv]
-        self.variables = {**(variables or {})}
         self.file = file
         self.warnings = [*warnings]
 
@@ -108,9 +105,9 @@ class Table:
         """Whether an option of the launcher's own says how many processes there are."""
         return self.key(word) in self.counts
 
-    def brings_program(self, options: Sequence[str]) -> bool:
-        """Whether the options name a file with the programs, so that none need stand on the command line."""
-        return any(self.key(word) in self.programs for word in options)
+    def brings_program(self, program: Program) -> bool:
+        """Whether an option names a file with the programs, so that none need stand on the command line."""
+        return any(self.key(option[0]) in self.programs for option in program.options)
 
     def has(self, run: Run, *keys: str) -> bool:
         """Whether one of these options of the launcher's own was given or configured."""
@@ -123,7 +120,7 @@ class Table:
             LaunchError: the launcher cannot do what was asked for.
         """
         warnings = self.warnings(run)
-        words = [program, *expanded(settings.get("default_options"), run.processes)]
+        words = [*self.before(run), program, *expanded(settings.get("default_options"), run.processes)]
         words += self.whole_run(run, place)
         flag = settings.get("numproc_flag") or self.numproc_flag
         for number, part in enumerate(run.programs):
@@ -131,7 +128,7 @@ class Table:
             words += expanded(settings.get("local_options"), part.processes)
             words += numproc(flag, part)
             words += self.one_program(run, part)
-        return Command(self.label, words, variables=self.variables(run), warnings=warnings)
+        return Command(self.label, words, warnings=warnings)
 
     def whole_run(self, run: Run, place: Place) -> list[str]:
         """The words of the portable options that are for the whole run."""
@@ -147,11 +144,11 @@ class Table:
         words = self.say("workdir", program.workdir) if program.workdir is not None else []
         for name, value in program.env:
             words += self.say("env", name, value)
-        return [*words, *program.options, *program.argv]
+        return [*words, *program.own_words, *program.argv]
 
-    def variables(self, run: Run) -> dict[str, str]:
-        """What the launcher is told by its environment."""
-        return {}
+    def before(self, run: Run) -> list[str]:
+        """What stands before the launcher's program: ``env`` where it listens to a variable only."""
+        return []
 
     def warnings(self, run: Run) -> list[str]:
         """What the person should know about options that do not mean what they seem to.

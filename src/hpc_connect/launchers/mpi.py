@@ -107,7 +107,7 @@ class OpenMPI5(OpenMPI4):
         if len(run.programs) == 1 or not program.argv:
             return super().one_program(run, program)
         words = self.say("workdir", program.workdir) if program.workdir is not None else []
-        return [*words, *program.options, *through_env(program, workdir=False)]
+        return [*words, *program.own_words, *through_env(program, workdir=False)]
 
     def warnings(self, run: Run) -> list[str]:
         """``-bind-to core`` with one dash is read as ``-b``, and the program becomes ``core``."""
@@ -130,7 +130,7 @@ class MPICH(Table):
         " memory-alloc-kinds".split()
     )
     none = frozenset(
-        "genvnone genvall envnone envall profile prepend-rank l enable-x disable-x debug disable-auto-cleanup"
+        "h help genvnone genvall envnone envall profile prepend-rank l enable-x disable-x debug disable-auto-cleanup"
         " enable-auto-cleanup disable-hostname-propagation enable-hostname-propagation hybrid-hosts info"
         " pmi-port print-all-exitcodes skip-launch-node v verbose version".split()
     )
@@ -141,7 +141,6 @@ class MPICH(Table):
         "workdir": ("-wdir", "{0}"),
         "env": ("-env", "{0}", "{1}"),
         "tag_output": ("-prepend-rank",),
-        "timeout": (),  # see variables()
     }
 
     def key(self, word: str) -> str:
@@ -178,9 +177,9 @@ class MPICH(Table):
             return self.say("bind", f"core:{run.cpus_per_process}")
         return self.say("bind", run.bind) if run.bind is not None else []
 
-    def variables(self, run: Run) -> dict[str, str]:
+    def before(self, run: Run) -> list[str]:
         """The time limit, for which Hydra has no option."""
-        return {} if run.timeout is None else {"MPIEXEC_TIMEOUT": str(run.timeout)}
+        return [] if run.timeout is None else ["env", f"MPIEXEC_TIMEOUT={run.timeout}"]
 
     def warnings(self, run: Run) -> list[str]:
         """What Hydra reads otherwise than Open MPI or srun: it ignores case, and ``ppr``."""
@@ -258,7 +257,7 @@ class UnknownMPI(Table):
     def one_program(self, run: Run, program: Program) -> list[str]:
         """Variables are set by ``env``."""
         words = self.say("workdir", program.workdir) if program.workdir is not None else []
-        return [*words, *program.options, *through_env(program, workdir=False)]
+        return [*words, *program.own_words, *through_env(program, workdir=False)]
 
 
 _TABLES = {"openmpi4": OpenMPI4, "openmpi5": OpenMPI5, "mpich": MPICH, "intel": IntelMPI}

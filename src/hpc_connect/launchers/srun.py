@@ -69,18 +69,23 @@ class Srun(Table):
         """Several programs are one step of Slurm, described in a file for ``--multi-prog``."""
         if len(run.programs) == 1:
             return super().command(program, run, place, settings)
-        for part in run.programs[1:]:
-            if part.options:
+        first, *others = [self._own_words(part) for part in run.programs]
+        for own in others:
+            if own:
                 raise LaunchError(
-                    f"srun starts all programs as one step, so {part.options[0]} is for all of them: "
+                    f"srun starts all programs as one step, so {own[0]} is for all of them: "
                     f"write it before the first program"
                 )
         words = [program, *expanded(settings.get("default_options"), run.processes)]
         words += self.whole_run(run, place)
         words += expanded(settings.get("local_options"), run.processes)
-        words += [word for word in run.programs[0].options if self.key(word) not in self.counts]
-        words += [f"--ntasks={run.processes}", "--multi-prog", FILE]
+        words += [*first, f"--ntasks={run.processes}", "--multi-prog", FILE]
         return Command(self.label, words, file=multi_prog(run.programs), warnings=self.warnings(run))
+
+    def _own_words(self, program: Program) -> list[str]:
+        """Its own options but those for the number of processes, which is said once for all programs."""
+        own = [option for option in program.options if not self.counts_processes(option[0])]
+        return [word for option in own for word in option]
 
     def whole_run(self, run: Run, place: Place) -> list[str]:
         """Hosts are exactly these; bindings and minutes have words of their own."""
@@ -106,7 +111,7 @@ class Srun(Table):
     def one_program(self, run: Run, program: Program) -> list[str]:
         """Variables are set by ``env``: ``--export`` lets the caller's own win, and splits values at commas."""
         words = self.say("workdir", program.workdir) if program.workdir is not None else []
-        return [*words, *program.options, *through_env(program, workdir=False)]
+        return [*words, *program.own_words, *through_env(program, workdir=False)]
 
     def warnings(self, run: Run) -> list[str]:
         """Slurm counts time limits in minutes."""
