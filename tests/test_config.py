@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -13,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpc_connect import config
-from hpc_connect.config import Config, files
+from hpc_connect.cluster import CHECKS
+from hpc_connect.config import Config, environment, files, keys
 from hpc_connect.config.tables import find, leaves, merged, plain
 from hpc_connect.errors import ConfigError
 
@@ -572,6 +575,39 @@ def test_a_key_that_neither_we_nor_the_backend_know_is_refused(place: Place) -> 
     assert caught.value.origin == "get_backend('far')"
     with pytest.raises(ConfigError, match=r"clusters.far.host=3"):
         found.cluster("far", {"host": 3}, {"host": line})
+
+
+# ---------------------------------------------------------------- the page about it
+
+PAGE = os.path.join(os.path.dirname(__file__), "..", "docs", "reference", "configuration.md")
+
+
+def page() -> str:
+    with open(PAGE, encoding="utf-8") as file:
+        return file.read()
+
+
+def test_the_example_of_the_page_is_a_configuration(place: Place) -> None:
+    place.project.write_text(page().partition("```toml\n")[2].partition("```")[0])
+    found = config.load()
+    assert found.cluster("frontier").cpus_per_node == 64
+    assert found.launch()["mappings"]["--mca"] == "SUPPRESS"
+
+
+def test_the_page_has_every_key_and_no_other() -> None:
+    known = {
+        "backend",
+        *(f"launch.{key}" for key in keys.LAUNCH),
+        *(f"clusters.NAME.{key}" for key in CHECKS),
+    }
+    assert {*re.findall(r"^\| `([a-z][\w.]*)` \|", page(), re.MULTILINE)} == known
+
+
+def test_the_page_has_every_variable() -> None:
+    source = "".join(inspect.getsource(module) for module in (files, environment))
+    variables = {*re.findall(r'"(HPC_CONNECT_\w+|HPCC_\w+)"', source)}
+    assert len(variables) == 10
+    assert {variable for variable in variables if f"`{variable}`" not in page()} == set()
 
 
 # ---------------------------------------------------------------- what it costs

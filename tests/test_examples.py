@@ -211,3 +211,28 @@ def test_all_of_them_are_listed(installed: Path) -> None:
     assert "broken-plugin 1.0" in rows["broken-backend"]
     assert "ModuleNotFoundError: No module named 'a_library_that_is_not_installed'" in rows["broken-backend"]
     assert run(installed / "python", "-m", "hpc_connect").stdout == done.stdout
+
+
+# ---------------------------------------------------------------- the page about plug-ins
+
+
+def test_the_code_of_the_page_about_plug_ins_works(installed: Path) -> None:
+    page = (ROOT / "docs" / "how-to" / "write-a-plug-in.md").read_text(encoding="utf-8")
+    blocks = [block.partition("```")[0] for block in page.split("```python\n")[1:]]
+    backend = next(block for block in blocks if block.startswith("# my_plugin/backend.py"))
+    launcher = next(block for block in blocks if block.startswith("# my_plugin/launcher.py"))
+    use = """
+backend = hpc_connect_backend()()
+print(backend.submit("hello", ["echo hello"], cpus=1, variables={"A": "b"}).wait())
+print(hpc_connect_launcher()().executable)
+try:
+    backend.submit("hello", ["echo hello"], qtime=3)
+except hpc_connect.UnsupportedError as error:
+    print(error.field)
+"""
+    assert python(installed, backend + launcher + use).splitlines() == [
+        "hello",
+        "0",
+        "mylaunch",
+        "time_limit",
+    ]

@@ -66,7 +66,7 @@ RULES = {
         ("transport/", "local/", "backends/shell.py", "cli/"),
     ),
     "psutil": Rule(r"psutil(\..*)?", ("local/", "backends/shell.py")),
-    "pluggy": Rule(r"pluggy(\..*)?", ("hookspec.py", "plugins.py")),
+    "pluggy": Rule(r"pluggy(\..*)?", ("hookspec.py", "plugins/")),
     "reading the environment": Rule(
         r"os\.(environb?|getenvb?|putenv|unsetenv)(\..*)?", ("config.py", "config/", "transport/")
     ),

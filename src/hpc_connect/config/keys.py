@@ -76,18 +76,15 @@ def clusters(value: Any) -> dict[str, dict[str, Any]]:
     return value
 
 
-RULES: Rules = {
-    "backend": name,
-    "launch": {
-        "launcher": name,
-        "exec": word,
-        "numproc_flag": word,
-        "default_options": words,
-        "local_options": words,
-        "mappings": mappings,
-    },
-    "clusters": clusters,
+LAUNCH: Rules = {
+    "launcher": name,
+    "exec": word,
+    "numproc_flag": word,
+    "default_options": words,
+    "local_options": words,
+    "mappings": mappings,
 }
+RULES: Rules = {"backend": name, "launch": LAUNCH, "clusters": clusters}
 
 
 def checked(origin: str, table: Any, rules: Rules = RULES, prefix: str = "") -> dict[str, Any]:
