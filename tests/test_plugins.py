@@ -426,11 +426,13 @@ def test_a_backend_may_understand_further_settings_and_others_are_refused(
         get_backend("mine", url="")
 
 
-@pytest.mark.parametrize("init", ["", "super().__init__()"])
-def test_a_backend_whose_own_init_takes_no_configuration_has_one_all_the_same(
+@pytest.mark.parametrize(
+    "init", ["(self): pass", "(self): super().__init__()", "(self, config): pass", "(self, *, more=3): pass"]
+)
+def test_a_backend_whose_own_init_does_not_hand_on_the_configuration_has_it_all_the_same(
     install: Callable[..., None], init: str
 ) -> None:
-    install("mine", backend_module(f"def __init__(self): self.made = True; {init}"))
+    install("mine", backend_module(f"def __init__{init}; self.made = True"))
     backend: Any = get_backend("mine", node_count=3)
     assert backend.made
     assert backend.config.node_count == 3

@@ -105,7 +105,7 @@ class Config:
             ConfigError: a key is unknown, or a value is not what it must be.
         """
         self._layers = [(origin, keys.checked(origin, table)) for origin, table in tables]
-        self._environ = dict(environ)
+        self._environ = {name: environ[name] for name in environment.VARIABLES if name in environ}
         self._table = self._combined(self._layers)
         self.files = tuple(origin for origin, _ in self._layers)
 
@@ -179,7 +179,7 @@ class Config:
 
         Args:
             name: the name of the cluster, or of a backend.
-            options: what the call says; stronger than files and environment.
+            options: what the call says, stronger than files and environment; None says nothing.
             checks: further keys that the backend understands, with what checks them.
 
         Raises:
@@ -204,7 +204,8 @@ class Config:
         """The table of a cluster: what is said of it, of all, and by the call."""
         named = self._table.get("clusters", {})
         table: Table = {**named.get(name, {}), **named.get(environment.EVERY_CLUSTER, {})}
-        return merged(table, options or {}, f"get_backend({name!r})")
+        said = {key: value for key, value in (options or {}).items() if value is not None}
+        return merged(table, said, f"get_backend({name!r})")
 
 
 def _may_use(matches: Callable[[str], bool], layer: tuple[str, Mapping[str, Any]]) -> bool:

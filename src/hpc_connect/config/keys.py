@@ -41,11 +41,11 @@ def words(value: Any) -> list[str]:
         import shlex  # noqa: PLC0415 - not needed for lists, which are the usual form
 
         try:
-            return shlex.split(value)
+            value = shlex.split(value)
         except ValueError as error:
             raise _Refused(f"cannot be split into words: {error}") from error
     if not isinstance(value, list) or not all(isinstance(item, str) and "\0" not in item for item in value):
-        raise _Refused("must be a list of strings, or one string that is split into words")
+        raise _Refused("must be a list of strings without NUL, or one string that is split into words")
     return list(value)
 
 
@@ -57,9 +57,9 @@ def mappings(value: Any) -> dict[str, str]:
     if not isinstance(value, dict):
         raise _Refused('must be a table such as { "--foo" = "--bar", "--baz" = "SUPPRESS" }')
     for option, replacement in value.items():
-        if not option.startswith("-"):
+        if not word(option).startswith("-"):
             raise _Refused(f"{option!r} is not an option: it must begin with -")
-        if not isinstance(replacement, str) or not (replacement.startswith("-") or replacement == SUPPRESS):
+        if replacement != SUPPRESS and not word(replacement).startswith("-"):
             raise _Refused(f"{option!r} must become an option, beginning with -, or {SUPPRESS!r}")
     return dict(value)
 

@@ -119,20 +119,25 @@ def _configured_launcher(config_file: str | os.PathLike[str] | None) -> HPCLaunc
 def _made_backend(found: Any, package: str | None, cluster: ClusterConfig) -> Any:
     if package is None:
         return found(cluster)
-    import inspect  # noqa: PLC0415 - slow to load, and not needed for built-in ones
-
     from hpc_connect.backend import HPCBackend  # noqa: PLC0415 - hpc-launch does without
 
-    def made() -> HPCBackend:
-        backend: HPCBackend = found()
-        HPCBackend.__init__(backend, cluster)
+    def make() -> HPCBackend:
+        backend: HPCBackend = found(cluster) if _takes(found, cluster) else found()
+        if getattr(backend, "_config", None) is None:  # its own __init__ did not hand it on
+            HPCBackend.__init__(backend, cluster)
         return backend
 
+    return _made(make, cluster.backend, package)
+
+
+def _takes(found: type, *args: object) -> bool:
+    import inspect  # noqa: PLC0415 - slow to load, and not needed for built-in ones
+
     try:
-        inspect.signature(found).bind(cluster)
-    except TypeError:  # its own __init__ takes no configuration
-        return _made(made, cluster.backend, package)
-    return _made(found, cluster.backend, package, cluster)
+        inspect.signature(found).bind(*args)
+    except TypeError:
+        return False
+    return True
 
 
 def _made(make: Callable[..., Any], name: str, package: str, *args: Any, **options: Any) -> Any:
