@@ -14,10 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from hpc_connect import config
+from hpc_connect import backends, config
 from hpc_connect.backend import HPCBackend
 from hpc_connect.cluster import ClusterConfig
-from hpc_connect.errors import BrokenPlugin, ConfigError, SpecError, UnknownBackend, UnknownLauncher
+from hpc_connect.errors import (
+    BrokenPlugin,
+    ConfigError,
+    PluginError,
+    SpecError,
+    UnknownBackend,
+    UnknownLauncher,
+)
 from hpc_connect.plugins import catalogue, get_backend, get_launcher
 from hpc_connect.plugins.catalogue import PluginInfo, available_backends, available_launchers, schedulers
 
@@ -176,6 +183,28 @@ def test_a_built_in_name_cannot_be_taken_over(install: Callable[..., None]) -> N
         ("backend", "built in", ""),
         ("backend", "mine 1.5", "there is a built-in backend of that name, which cannot be taken over"),
     ]
+
+
+def test_another_name_of_a_built_in_one_cannot_be_taken_over_either(install: Callable[..., None]) -> None:
+    install("mpiexec", LAUNCHER.format(body="").replace('"mine"', '"mpiexec"'))
+    assert get_launcher("mpiexec").name == get_launcher("mpi").name == "mpi"
+    [(kind, _, reason)] = entry_of("mpiexec", available_launchers())
+    assert kind == "launcher"
+    assert "cannot be taken over" in reason
+
+
+def test_a_built_in_one_that_needs_what_is_not_installed_hurts_only_its_own_name(
+    install: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lacking.py").write_text("import nothing_of_that_name")
+    monkeypatch.setattr(backends, "__path__", [*backends.__path__, str(tmp_path)])
+    with pytest.raises(PluginError, match=r"'lacking'.*nothing_of_that_name") as caught:
+        get_backend("lacking")
+    assert isinstance(caught.value.__cause__, ModuleNotFoundError)
+    assert entry_of("lacking", available_backends()) == [("backend", "built in", str(caught.value))]
+    with pytest.raises(UnknownBackend) as unknown:
+        get_backend("slurmm")
+    assert "lacking" not in unknown.value.known
 
 
 def test_a_name_loads_only_the_package_that_brings_it(install: Callable[..., None]) -> None:
@@ -372,6 +401,8 @@ def test_what_the_call_says_is_stronger(install: Callable[..., None]) -> None:
     write_config('clusters.big = { backend = "nothing", node_count = 7 }')
     backend = get_backend("big", backend="mine", node_count=8)
     assert (type(backend).__name__, backend.config.node_count) == ("Mine", 8)
+    with pytest.raises(UnknownBackend, match="'nowhere'"):
+        get_backend("big", backend="nowhere")
 
 
 @pytest.mark.parametrize(

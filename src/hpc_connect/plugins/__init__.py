@@ -41,6 +41,7 @@ def get_backend(name: str | None = None, **options: Any) -> HPCBackend:
     Raises:
         UnknownBackend: there is none of that name.
         BrokenPlugin: there is one, but it cannot be loaded or made; its own error is the cause.
+        PluginError: it is built in, but needs a library that is not installed.
         ConfigError: the configuration is wrong.
     """
     settings = config.load()
@@ -88,6 +89,7 @@ def get_launcher(name: str | None = None, config_file: str | os.PathLike[str] | 
     Raises:
         UnknownLauncher: there is none of that name.
         BrokenPlugin: there is one, but it cannot be loaded or made; its own error is the cause.
+        PluginError: it is built in, but needs a library that is not installed.
         ConfigError: the configuration is wrong.
         LaunchError: none was asked for, and nothing is there.
     """

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hpc_connect import config
-from hpc_connect.errors import BrokenPlugin
+from hpc_connect.errors import BrokenPlugin, PluginError
 from hpc_connect.plugins.discovery import (
     BACKEND,
     LAUNCHER,
@@ -86,8 +86,8 @@ def _found() -> Iterator[tuple[PluginInfo, type | None]]:
 def _built_in(kind: Kind, name: str) -> Iterator[tuple[PluginInfo, type | None]]:
     try:
         found = built_in(kind, name)
-    except ImportError as error:
-        yield PluginInfo(name, kind.word, BUILT_IN, said(error)), None
+    except PluginError as error:
+        yield PluginInfo(name, kind.word, BUILT_IN, str(error)), None
         return
     if found is not None:
         yield PluginInfo(name, kind.word, BUILT_IN, _unusable(found)), found

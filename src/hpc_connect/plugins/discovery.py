@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from importlib import import_module
 
-from hpc_connect.errors import BrokenPlugin, UnknownBackend, UnknownLauncher, shortened
+from hpc_connect.errors import BrokenPlugin, PluginError, UnknownBackend, UnknownLauncher, shortened
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,16 +71,22 @@ def find(kind: Kind, name: str, more_names: Iterable[str] = ()) -> tuple[type, s
 
 
 def built_in(kind: Kind, name: str) -> type | None:
-    """The class in the file of that name, if there is one."""
+    """The class in the file of that name, if there is one.
+
+    Raises:
+        PluginError: the file needs a library that is not installed.
+    """
     if not name.isidentifier() or name.startswith("_"):
         return None
     module = f"{kind.package}.{name}"
     try:
         found: type | None = getattr(import_module(module), kind.constant, None)
-    except ModuleNotFoundError as error:
-        if error.name != module:
-            raise
-        return None
+    except ImportError as error:
+        if error.name == module and isinstance(error, ModuleNotFoundError):
+            return None
+        raise PluginError(
+            f"the built-in {kind.word} {name!r} cannot be loaded: {error}; install that"
+        ) from error
     return found
 
 
@@ -89,7 +95,7 @@ def built_in_alias(kind: Kind, name: str) -> type | None:
     for candidate in built_in_names(kind):
         try:
             found: Any = built_in(kind, candidate)
-        except ImportError:  # it lacks something; that hurts only its own name
+        except PluginError:  # it lacks something; that hurts only its own name
             continue
         if found is not None and found.matches(name):
             alias: type = found
@@ -110,7 +116,7 @@ def known(kind: Kind) -> set[str]:
 
     names = set()
     for name in built_in_names(kind):
-        with suppress(ImportError):
+        with suppress(PluginError):
             names.add(name if built_in(kind, name) else "")
     for entry in entry_points():
         with suppress(BrokenPlugin):
