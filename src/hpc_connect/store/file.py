@@ -136,7 +136,7 @@ class StoreFile:
             self._leave_wal(connection)
         else:
             self._turns = os.open(self.path + "-turn", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        if schema.version_of(connection, self.path) < schema.NEWEST:
+        if not schema.is_newest(connection):
             with self._turn():
                 if not mount.shared and schema.version_of(connection, self.path) == 0:
                     connection.execute("PRAGMA journal_mode = WAL")
@@ -153,6 +153,7 @@ class StoreFile:
         with an exclusive lock SQLite does not need it.
         """
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        schema.version_of(connection, self.path)  # whose file it is, before anything in it is changed
         connection.execute("PRAGMA journal_mode = DELETE")
         connection.execute("PRAGMA locking_mode = NORMAL")
 

@@ -82,7 +82,7 @@ def upgrade(connection: sqlite3.Connection, path: str, steps: Sequence[Sequence[
 
 
 def version_of(connection: sqlite3.Connection, path: str, newest: int = NEWEST) -> int:
-    """The version of the store; 0 is an empty file.
+    """The version of the store; 0 is an empty file. To be called where no other process may change it.
 
     Raises:
         StoreError: the file is of a newer version, or another program's.
@@ -102,6 +102,13 @@ def version_of(connection: sqlite3.Connection, path: str, newest: int = NEWEST) 
             f"Renew this installation, or give it a store of its own: set XDG_STATE_HOME to another folder"
         )
     return version
+
+
+def is_newest(connection: sqlite3.Connection) -> bool:
+    """Whether there is nothing to upgrade, and nothing to refuse."""
+    return _pragma(connection, "user_version") == NEWEST and (
+        _pragma(connection, "application_id") == APPLICATION_ID
+    )
 
 
 def check_version(connection: sqlite3.Connection, path: str) -> None:
