@@ -208,14 +208,13 @@ def test_options_for_the_whole_run_stand_before_the_first_program() -> None:
 
 
 def test_a_portable_option_that_the_launcher_has_no_words_for_is_refused_by_name() -> None:
-    for words in (
-        ["--per-node", "2"],
-        ["--hosts", "a"],
-        ["--tag-output"],
-        ["--env", "A=1"],
-        ["--timeout", "3"],
-    ):
+    for words in (["--per-node", "2"], ["--hosts", "a"], ["--tag-output"], ["--env", "A=1"]):
         assert refusal(*words, "app").startswith(words[0])
+
+
+def test_any_launcher_can_be_given_a_time_limit() -> None:
+    found = MyLauncher().command(["--timeout", "3", "app"], program="launch", settings={}).argv
+    assert found == ["timeout", "--foreground", "--kill-after=10", "3", "launch", "app"]
 
 
 def test_options_of_the_command_itself_are_refused_further_on() -> None:

@@ -50,7 +50,7 @@ def on_path(folder: Path) -> str:
     """A ``PATH`` that has a folder and the usual tools, but no real launcher."""
     tools = folder.parent / f"{folder.name}-tools"
     tools.mkdir(exist_ok=True)
-    for tool in ("sh", "bash", "env", "cat", "grep", "ls", "sleep", "true", "printf"):
+    for tool in ("sh", "bash", "env", "cat", "grep", "ls", "sleep", "true", "timeout"):
         for place in ("/bin", "/usr/bin"):
             if os.path.exists(f"{place}/{tool}") and not (tools / tool).exists():
                 (tools / tool).symlink_to(f"{place}/{tool}")

@@ -20,7 +20,7 @@ def report(
 ) -> dict[str, Any]:
     found: dict[str, Any] = {"rank": rank, "size": of, "host": "h", "pid": 1, **more}
     if mpi is not None:
-        found.update(mpi_rank=mpi[0], mpi_size=mpi[1], library="Open MPI v5.0.11, package: x")
+        found.update(mpi_rank=mpi[0], mpi_size=mpi[1], library="Open MPI v5.0.11")
     return found
 
 
@@ -36,6 +36,7 @@ MISSING = {"error": "ModuleNotFoundError: No module named 'mpi4py'"}
         ([report(0, 2, (0, 2)), report(1, 2, (0, 2))], False, "some found one another"),
         ([report(0, 2, (0, 2))], False, "some found one another"),
         ([report(0, 2, (0, 2)), report(1, 2, error="OSError: no")], False, "OSError: no"),
+        ([report(0, 2, library="MPICH"), report(1, 2, library="MPICH")], False, "MPI does not start in them"),
         ([report(0, 2, **MISSING), report(1, 2, **MISSING)], True, "Not shown"),
         (
             [report(0, 2, error="ImportError: libmpi.so"), report(1, 2, error="ImportError: x")],
@@ -69,14 +70,16 @@ def test_what_was_not_shown_is_said() -> None:
     assert "mpi4py is not installed for /usr/bin/python3" in text
 
 
-def test_reports_are_found_among_other_output_and_sorted() -> None:
+def test_the_last_report_of_each_process_is_found_among_other_output() -> None:
+    first, second, last = report(1, 2, pid=7), report(0, 2, pid=8), report(1, 2, (1, 2), pid=7)
     lines = [
+        f"{MARK}{json.dumps(first)}",
         "noise",
-        f"[1] {MARK}{json.dumps({'rank': 1})}",
+        f"[0] {MARK}{json.dumps(second)}",
         f"{MARK}{{half",
-        f"{MARK}{json.dumps({'rank': 0})}",
+        f"{MARK}3",
     ]
-    assert read_reports("\n".join(lines)) == [{"rank": 0}, {"rank": 1}]
+    assert read_reports("\n".join([*lines, f"{MARK}{json.dumps(last)}"])) == [second, last]
 
 
 LAUNCH_TWO = """

@@ -133,7 +133,7 @@ def test_what_a_dry_run_prints_can_be_pasted(bin_folder: Path) -> None:
     program = stand_in(bin_folder)
     hostile = ["", "a b", "$(exit 3)", "`x`", "a\nb", "'\"\\", "*", "~", "\udcff\udcfe", "é", "#", "!x"]
     done = hpc_launch("--dry-run", "-n", "2", "--env", "A=b c", "--timeout", "7", "app", *hostile)
-    assert done.stdout.startswith(b"env MPIEXEC_TIMEOUT=7 ")
+    assert done.stdout.startswith(b"timeout --foreground --kill-after=10 7 ")
     assert in_a_shell(done.stdout) == [program, "-n", "2", "-env", "A", "b c", "app", *hostile]
 
 

@@ -211,8 +211,9 @@ TRANSLATIONS: dict[str, tuple[list[str], dict[str, list[str]]]] = {
         {
             "open mpi 4": ["--timeout", "120"],
             "open mpi 5": ["--timeout", "120"],
-            "mpich": ["env", "MPIEXEC_TIMEOUT=120", "mpiexec"],
-            "intel": ["env", "MPIEXEC_TIMEOUT=120", "mpiexec"],
+            "mpich": ["timeout", "--foreground", "--kill-after=10", "120", "mpiexec"],
+            "intel": ["timeout", "--foreground", "--kill-after=10", "120", "mpiexec"],
+            "unknown": ["timeout", "--foreground", "--kill-after=10", "120", "mpiexec"],
         },
     ),
 }

@@ -20,25 +20,37 @@ if TYPE_CHECKING:
     from hpc_connect.cli.launch_request import Request
 
 MARK = "hpc-launch-check "
+_REMEDY = """\
+Either use the launcher that belongs to this library: put it first on PATH, or name it in HPCC_LAUNCH_EXEC
+(under srun: choose another --mpi, see srun --mpi=list). Or install mpi4py for the launcher's MPI:
+pip install --no-binary mpi4py mpi4py, with the mpicc of that MPI on PATH."""
 _PROCESSES = 2
 _SECONDS = 60
 
 PROBE = f"""
 import json, os, platform, sys
-told = lambda names: next((int(os.environ[name]) for name in names if os.environ.get(name, '').isdigit()), None)
+def told(*names):
+    return next((int(os.environ[name]) for name in names if os.environ.get(name, '').isdigit()), None)
+def say():
+    os.write(1, ({MARK!r} + json.dumps(seen) + chr(10)).encode())
 seen = {{
-    'rank': told(['OMPI_COMM_WORLD_RANK', 'PMI_RANK', 'PMIX_RANK', 'SLURM_PROCID']),
-    'size': told(['OMPI_COMM_WORLD_SIZE', 'PMI_SIZE', 'SLURM_STEP_NUM_TASKS', 'SLURM_NTASKS']),
+    'rank': told('OMPI_COMM_WORLD_RANK', 'PMI_RANK', 'PMIX_RANK', 'SLURM_PROCID'),
+    'size': told('OMPI_COMM_WORLD_SIZE', 'PMI_SIZE', 'SLURM_STEP_NUM_TASKS', 'SLURM_NTASKS'),
     'host': platform.node(), 'pid': os.getpid(),
 }}
 try:
+    import mpi4py
+    mpi4py.rc(initialize=False)
     from mpi4py import MPI
+    seen['library'] = MPI.Get_library_version().splitlines()[0].partition(',')[0]
+    say()  # the library may end the process rather than start
+    MPI.Init()
     world = MPI.COMM_WORLD
-    seen.update(mpi_rank=world.Get_rank(), mpi_size=world.Get_size(), met=world.allreduce(1),
-                library=MPI.Get_library_version().splitlines()[0])
+    seen.update(mpi_rank=world.Get_rank(), mpi_size=world.Get_size(), met=world.allreduce(1))
+    MPI.Finalize()
 except Exception as error:
     seen['error'] = type(error).__name__ + ': ' + ' '.join(str(error).split())
-os.write(1, ({MARK!r} + json.dumps(seen) + chr(10)).encode())
+say()
 """
 """What each process runs; for any Python 3, with or without mpi4py."""
 
@@ -99,16 +111,17 @@ def _run(argv: list[str]) -> tuple[int, str, str]:
 
 
 def read_reports(output: str) -> list[dict[str, Any]]:
-    """The reports in the output of the probe, in the order of the ranks that the launcher gave."""
-    reports = []
+    """The last report of each process, in the order of the ranks that the launcher gave."""
+    reports: dict[tuple[str, int], dict[str, Any]] = {}
     for line in output.splitlines():
         _, mark, text = line.partition(MARK)
         if mark:
             try:
-                reports.append(json.loads(text))
-            except ValueError:
+                report = json.loads(text)
+                reports[report["host"], report["pid"]] = report
+            except (ValueError, LookupError, TypeError):
                 continue  # two lines that were printed at once
-    return sorted(reports, key=lambda report: (report.get("rank") is None, report.get("rank")))
+    return sorted(reports.values(), key=lambda report: (report["rank"] is None, report["rank"]))
 
 
 def _line(report: dict[str, Any]) -> str:
@@ -130,25 +143,25 @@ def explain(reports: list[dict[str, Any]], python: str, launcher: str) -> tuple[
         return False, "No process reported anything: the launcher could not start them."
     count = len(reports)
     sizes = {report.get("mpi_size") for report in reports}
-    if sizes == {None}:
+    library = next((report["library"] for report in reports if "library" in report), None)
+    if library is None:
         return _without_library(reports, python)
-    library = next(report["library"] for report in reports if "library" in report).partition(",")[0]
+    pair = f"The launcher is {launcher}; the library that {python} loads is: {library}"
+    if sizes == {None}:
+        return False, (
+            f"They do not fit: {count} processes were started, but MPI does not start in them.\n{pair}\n{_REMEDY}"
+        )
     if sizes == {count} and {report["mpi_rank"] for report in reports} == set(range(count)):
         return True, f"They fit: {count} processes, one MPI world. Launcher: {launcher}; library: {library}"
     if sizes == {1}:
         return False, (
-            f"They do not fit: {count} processes were started, and each takes itself for the only one (an MPI\n"
-            f"world of size 1). The launcher is {launcher}; the library that {python}\nloads is: {library}\n"
-            f"Either use the launcher that belongs to this library: put it first on PATH, or name it in\n"
-            f"HPCC_LAUNCH_EXEC (under srun: choose another --mpi, see srun --mpi=list).\n"
-            f"Or install mpi4py for the launcher's MPI: pip install --no-binary mpi4py mpi4py, with that MPI's\n"
-            f"mpicc on PATH."
+            f"They do not fit: {count} processes were started, and each takes itself for the only one (an MPI "
+            f"world of size 1).\n{pair}\n{_REMEDY}"
         )
     problems = sorted({report["error"] for report in reports if "error" in report})
     return False, (
         f"{count} processes reported worlds of sizes {', '.join(sorted(map(str, sizes)))}: some found one "
-        f"another, others did not.\nLauncher: {launcher}; library: {library}"
-        + "".join(f"\n{problem}" for problem in problems)
+        f"another, others did not.\n{pair}" + "".join(f"\n{problem}" for problem in problems)
     )
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 FILE = "\0file"
 """Stands in a command for the path of its generated file; NUL cannot occur in a real word."""
 
+_SECONDS_TO_END = 10
 _OPTION_OF = {field: option for option, field in PORTABLE.items()}
 
 
@@ -135,7 +136,7 @@ class Table:
         words = []
         for field in ("hosts", "per_node", "cpus_per_process", "bind", "tag_output", "timeout"):
             value = getattr(run, field)
-            if value is not None:
+            if value is not None and (field != "timeout" or field in self.says):
                 words += self.say(field, value)
         return words
 
@@ -147,8 +148,13 @@ class Table:
         return [*words, *program.own_words, *program.argv]
 
     def before(self, run: Run) -> list[str]:
-        """What stands before the launcher's program: ``env`` where it listens to a variable only."""
-        return []
+        """What stands before the launcher's program: ``timeout`` of coreutils, unless it has a word for that.
+
+        It tells the launcher to end, after some seconds makes it, and exits with 124 (or 137).
+        """
+        if run.timeout is None or "timeout" in self.says:
+            return []
+        return ["timeout", "--foreground", f"--kill-after={_SECONDS_TO_END}", str(run.timeout)]
 
     def warnings(self, run: Run) -> list[str]:
         """What the person should know about options that do not mean what they seem to.
