@@ -1,9 +1,15 @@
 # shellcheck shell=sh
-# For scripts/demo and scripts/test, which read this file: the virtual environment .venv of this checkout.
+# Read by the scripts of this checkout: its virtual environment .venv, and --help, which prints a script's first lines.
 #
 #   $root      the checkout
 #   $python    the interpreter of .venv
 #   $PYTHON    may name the interpreter that .venv is made with
+
+case ${1:-} in -h | --help)
+    sed -n '/^#!/d; /^#/!q; s/^# \{0,1\}//p' "$0"
+    exit
+    ;;
+esac
 
 unset CDPATH PYTHONHOME PYTHONPATH # what a site sets for its own programs must not get into ours
 root=$(cd -- "$(dirname -- "$0")/.." && pwd -P)
@@ -60,8 +66,8 @@ find_python() {
 }
 
 make_environment() {
-    if is_debian_root && is_new_enough /usr/bin/python3 && ! makes_environments /usr/bin/python3; then
-        (find_python >/dev/null 2>&1) || apt_install python3-venv
+    if ! (find_python >/dev/null 2>&1) && [ -z "${PYTHON:-}" ] && is_debian_root && is_new_enough /usr/bin/python3; then
+        apt_install python3-venv
     fi
     base=$(find_python)
     say "making the virtual environment .venv with $("$base" --version)"
