@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import mpi
@@ -22,8 +23,7 @@ from hpc_connect.cli.launcher_kind import kind_of
 from hpc_connect.launchers.mpi import MPILauncher
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
+    from collections.abc import Iterable, Sequence
 
 pytestmark = pytest.mark.real
 
@@ -38,8 +38,10 @@ report = {
     "host": os.uname().nodename, "pid": os.getpid(), "cwd": os.getcwd(), "args": sys.argv[1:],
     "cpus": len(os.sched_getaffinity(0)), "env": {k: v for k, v in os.environ.items() if k.startswith("TEST_")},
 }
-os.write(1, (json.dumps(report) + chr(10)).encode())
+with open(os.path.join(os.path.dirname(__file__), f"report.{os.getpid()}"), "w") as file:
+    json.dump(report, file)
 """
+"""Into files, since launchers may mix lines of several ranks."""
 
 
 @pytest.fixture(params=mpi.NAMES)
@@ -59,7 +61,7 @@ def use(name: str, monkeypatch: pytest.MonkeyPatch) -> mpi.Mpi:
 
 @pytest.fixture
 def program(tmp_path: Path) -> list[str]:
-    """A program that reports its rank, arguments and surroundings as one line of JSON."""
+    """A program that reports its rank, arguments and surroundings; see :func:`reported`."""
     script = tmp_path / "rank.py"
     script.write_text(RANK)
     return [sys.executable, str(script)]
@@ -82,11 +84,20 @@ def run(*words: str, **options: Any) -> subprocess.CompletedProcess[str]:
     return subprocess.CompletedProcess(words, process.returncode, output, errors)
 
 
-def reports(*words: str, **options: Any) -> list[dict[str, Any]]:
+def reported(program: Sequence[str]) -> list[dict[str, Any]]:
+    """What the ranks reported since this was last asked, by rank."""
+    found = []
+    for path in Path(program[1]).parent.glob("report.*"):
+        found.append(json.loads(path.read_text()))
+        path.unlink()
+    return sorted(found, key=lambda report: report["rank"])
+
+
+def reports(program: Sequence[str], *words: str, **options: Any) -> list[dict[str, Any]]:
     """Run hpc-launch, which must succeed, and collect what the ranks reported."""
     done = run(*words, **options)
     assert done.returncode == 0, done.stderr
-    return sorted((json.loads(line) for line in done.stdout.splitlines()), key=lambda report: report["rank"])
+    return reported(program)
 
 
 # ---------------------------------------------------------------- processes and worlds
@@ -100,7 +111,7 @@ def test_its_kind_is_known(real: mpi.Mpi) -> None:
 
 def test_each_rank_runs_once_even_with_more_of_them_than_cores(real: mpi.Mpi, program: list[str]) -> None:
     number = max(4, 2 * (os.cpu_count() or 1)) if (os.cpu_count() or 1) <= 8 else 4
-    found = reports("-n", str(number), *program)
+    found = reports(program, "-n", str(number), *program)
     assert [report["rank"] for report in found] == [*range(number)]
     assert {report["size"] for report in found} == {number}
     assert len({report["pid"] for report in found}) == number
@@ -191,7 +202,7 @@ def test_a_launcher_beside_the_running_python_is_used(
     done = subprocess.run(
         [wheel.python, "-c", MAIN, "-n", "2", *program], capture_output=True, text=True, timeout=LIMIT
     )
-    assert sorted(json.loads(line)["rank"] for line in done.stdout.splitlines()) == [0, 1], done.stderr
+    assert [report["rank"] for report in reported(program)] == [0, 1], done.stderr
 
 
 # ---------------------------------------------------------------- how it ends
@@ -219,7 +230,7 @@ def ended(number, frame):
     open(f"{sys.argv[1]}/ended.{os.getpid()}", "w").close()
     os._exit(0)
 signal.signal(signal.SIGTERM, ended)
-os.write(1, b"ready %d\\n" % os.getpid())
+os.write(1, b"%32d\\n" % os.getpid())
 while True: signal.pause()
 """
 
@@ -231,7 +242,7 @@ def test_sigterm_reaches_every_rank(real: mpi.Mpi, tmp_path: Path) -> None:
         [sys.executable, "-c", MAIN, *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
-        pids = {process.stdout.readline().split()[-1] for _ in range(2)}
+        pids = {process.stdout.read(33).strip() for _ in range(2)}
         process.send_signal(signal.SIGTERM)
         process.wait(LIMIT)
     assert_gone(pids)
@@ -246,10 +257,10 @@ def assert_gone(pids: Iterable[str]) -> None:
 
 
 def test_a_timeout_ends_the_run(real: mpi.Mpi, tmp_path: Path) -> None:
-    words = [sys.executable, "-c", "import os, time; print(os.getpid(), flush=True); time.sleep(1000)"]
-    done = run("--timeout", "1", "-n", "2", *words)
+    started = f"import os, time; open(f'{tmp_path}/started.{{os.getpid()}}', 'w').close(); time.sleep(1000)"
+    done = run("--timeout", "3", "-n", "2", sys.executable, "-c", started)
     assert done.returncode == (124 if real.hydra else 241 if real.name == "openmpi" else 110)
-    pids = [line for line in done.stdout.splitlines() if line.isdigit()]  # Hydra says there what it does
+    pids = [path.suffix.strip(".") for path in tmp_path.glob("started.*")]
     assert len(pids) == 2
     assert_gone(pids)
 
@@ -279,7 +290,7 @@ def test_each_rank_starts_in_the_working_directory(
     real: mpi.Mpi, program: list[str], tmp_path: Path, place: str
 ) -> None:
     (tmp_path / "sub dir").mkdir()
-    found = reports("-n", "2", "--workdir", place.format(here=tmp_path), *program, cwd=tmp_path)
+    found = reports(program, "-n", "2", "--workdir", place.format(here=tmp_path), *program, cwd=tmp_path)
     assert {report["cwd"] for report in found} == {str(tmp_path / "sub dir")}
 
 
@@ -290,7 +301,7 @@ HOSTILE = ["", " ", "a b", "$(exit 9)", "`id`", "a;b", "a,b", "'\"\\", "a\nb", "
 def test_values_of_variables_arrive_byte_for_byte(real: mpi.Mpi, program: list[str]) -> None:
     variables = {f"TEST_{number}": value for number, value in enumerate(HOSTILE)}
     words = [f"--env={name}={value}" for name, value in variables.items()]
-    assert [report["env"] for report in reports("-n", "2", *words, *program)] == [variables] * 2
+    assert [report["env"] for report in reports(program, "-n", "2", *words, *program)] == [variables] * 2
 
 
 def test_variables_of_the_caller_arrive_byte_for_byte(
@@ -299,11 +310,11 @@ def test_variables_of_the_caller_arrive_byte_for_byte(
     variables = {f"TEST_{number}": value for number, value in enumerate(HOSTILE)}
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert [report["env"] for report in reports("-n", "2", *program)] == [variables] * 2
+    assert [report["env"] for report in reports(program, "-n", "2", *program)] == [variables] * 2
 
 
 def test_arguments_arrive_byte_for_byte(real: mpi.Mpi, program: list[str]) -> None:
-    assert [report["args"] for report in reports("-n", "2", *program, *HOSTILE)] == [HOSTILE] * 2
+    assert [report["args"] for report in reports(program, "-n", "2", *program, *HOSTILE)] == [HOSTILE] * 2
 
 
 def test_output_is_tagged_by_rank(real: mpi.Mpi) -> None:
@@ -318,7 +329,7 @@ def test_several_programs_make_one_run_each_with_its_own(
     real: mpi.Mpi, program: list[str], tmp_path: Path
 ) -> None:
     found = reports(
-        "-n", "2", "--env", "TEST_A=1 2", "--workdir", str(tmp_path), *program, "first", ":",
+        program, "-n", "2", "--env", "TEST_A=1 2", "--workdir", str(tmp_path), *program, "first", ":",
         "--env", "TEST_B=3", "--workdir", "/", *program, "second", "x",
     )  # fmt: skip
     assert [(report["rank"], report["size"]) for report in found] == [(0, 3), (1, 3), (2, 3)]
@@ -331,14 +342,14 @@ def test_several_programs_make_one_run_each_with_its_own(
 def test_ranks_are_bound_even_with_more_of_them_than_cores(
     real: mpi.Mpi, program: list[str], what: str
 ) -> None:
-    found = reports("-n", "4", "--bind", what, *program)
+    found = reports(program, "-n", "4", "--bind", what, *program)
     assert [report["rank"] for report in found] == [0, 1, 2, 3]
     if what == "hwthread":
         assert {report["cpus"] for report in found} == {1}
 
 
 def test_ranks_are_not_bound_where_that_is_asked_for(real: mpi.Mpi, program: list[str]) -> None:
-    found = reports("-n", "2", "--bind", "none", *program)
+    found = reports(program, "-n", "2", "--bind", "none", *program)
     assert {report["cpus"] for report in found} == {len(os.sched_getaffinity(0))}
 
 
@@ -356,11 +367,16 @@ def test_ranks_are_not_bound_where_that_is_asked_for(real: mpi.Mpi, program: lis
 def test_processes_are_placed_as_asked(real: mpi.Mpi, program: list[str], words: list[str]) -> None:
     if "--cpus-per-process" in words and len(os.sched_getaffinity(0)) < 2:
         pytest.skip("two processes with a core each need two cores")
-    assert [report["rank"] for report in reports(*words, *program)] == [0, 1]
+    assert [report["rank"] for report in reports(program, *words, *program)] == [0, 1]
 
 
 def test_a_host_gets_more_processes_than_it_has_cores(real: mpi.Mpi, program: list[str]) -> None:
-    assert [report["rank"] for report in reports("-n", "4", "--hosts", "localhost", *program)] == [0, 1, 2, 3]
+    assert [report["rank"] for report in reports(program, "-n", "4", "--hosts", "localhost", *program)] == [
+        0,
+        1,
+        2,
+        3,
+    ]
 
 
 # ---------------------------------------------------------------- the launcher's own options, and dry runs
@@ -369,10 +385,10 @@ def test_a_host_gets_more_processes_than_it_has_cores(real: mpi.Mpi, program: li
 def test_what_a_dry_run_prints_does_the_same(real: mpi.Mpi, program: list[str]) -> None:
     words = ["-n", "2", "--env", "TEST_A=$(x) 'y'", "--timeout", "50", *program, "a b", "*"]
     printed = run("--dry-run", *words).stdout
-    done = subprocess.run(["bash", "-c", printed], capture_output=True, text=True, timeout=LIMIT)
-    pasted = [json.loads(line) for line in done.stdout.splitlines()]
-    for found in (pasted, reports(*words)):
-        assert sorted(report["rank"] for report in found) == [0, 1]
+    subprocess.run(["bash", "-c", printed], check=True, capture_output=True, timeout=LIMIT)
+    pasted = reported(program)
+    for found in (pasted, reports(program, *words)):
+        assert [report["rank"] for report in found] == [0, 1]
         assert [report["env"] for report in found] == [{"TEST_A": "$(x) 'y'"}] * 2
         assert [report["args"] for report in found] == [["a b", "*"]] * 2
 
@@ -402,9 +418,8 @@ def test_the_launchers_own_options_do_what_they_do(
     """The program begins where the launcher thinks it does, too."""
     use(name, monkeypatch)
     number = [] if "-c" in OWN[name] else ["-n", "2"]
-    done = run(*number, *OWN[name], *program, "-n", "5")
-    found = [json.loads(line[line.index("{") :]) for line in done.stdout.splitlines()]
-    assert sorted(report["rank"] for report in found) == [0, 1], done.stderr
+    found = reports(program, *number, *OWN[name], *program, "-n", "5")
+    assert [report["rank"] for report in found] == [0, 1]
     assert {report["env"]["TEST_B"] for report in found} == {"2"}
     assert [report["args"] for report in found] == [["-n", "5"]] * 2
 
@@ -414,7 +429,7 @@ def test_mpich_reads_capital_n_as_the_number_of_processes_and_a_warning_says_so(
 ) -> None:
     use("mpich", monkeypatch)
     done = run("-N", "2", *program)
-    assert len(done.stdout.splitlines()) == 2
+    assert len(reported(program)) == 2
     assert "--per-node" in done.stderr
 
 
