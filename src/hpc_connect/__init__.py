@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from hpc_connect.errors import UnknownBackend as UnknownBackend
     from hpc_connect.errors import UnknownLauncher as UnknownLauncher
     from hpc_connect.errors import UnsupportedError as UnsupportedError
+    from hpc_connect.group import ProcessGroup as ProcessGroup
     from hpc_connect.hookspec import hookimpl as hookimpl
     from hpc_connect.job import JobProcess as JobProcess
-    from hpc_connect.job import ProcessGroup as ProcessGroup
     from hpc_connect.launcher import HPCLauncher as HPCLauncher
     from hpc_connect.logs import set_debug as set_debug
     from hpc_connect.plugins import get_backend as get_backend
@@ -124,7 +124,7 @@ _HOME_OF = {
     "LaunchError": "errors",
     "Memory": "quantities",
     "PluginError": "errors",
-    "ProcessGroup": "job",
+    "ProcessGroup": "group",
     "Reason": "status",
     "SpecError": "errors",
     "StoreError": "errors",

@@ -10,7 +10,7 @@ from hpc_connect.capability import Capability
 from hpc_connect.cluster import ClusterConfig
 from hpc_connect.compact import spec_of, words_of
 from hpc_connect.errors import SpecError, UnsupportedError
-from hpc_connect.job import ProcessGroup
+from hpc_connect.group import ProcessGroup
 from hpc_connect.spec import FIELD_NAMES, JobSpec
 
 if TYPE_CHECKING:

@@ -9,12 +9,13 @@ registered is told.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import logging
 import os
+import queue
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from hpc_connect.errors import EngineError
@@ -37,13 +38,18 @@ class Waiter(Protocol):
 
 
 class Engine:
-    """One thread, started by the first call. Methods may be called from any thread."""
+    """One thread, started by the first call. Methods may be called from any thread.
+
+    Attributes:
+        making: held while something is made that there must be once; never while something is done.
+    """
 
     def __init__(self) -> None:
+        self.making = threading.RLock()
         self._lock = threading.RLock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
-        self._pool: ThreadPoolExecutor | None = None
+        self._pool = _Pool()
         self._waiters: set[Waiter] = set()
         self._services: dict[object, Any] = {}
         self._failure: EngineError | None = None
@@ -52,16 +58,25 @@ class Engine:
         """Whether the caller is the engine's own thread, which must not wait for itself."""
         return threading.current_thread() is self._thread
 
+    def check(self) -> None:
+        """Do nothing, as long as the engine works or has not been needed yet.
+
+        Raises:
+            EngineError: the engine has failed.
+        """
+        if self._failure is not None:
+            raise self._failure.with_traceback(None)  # else it would grow with every time it is raised
+
     def call(self, function: Callable[..., object], *arguments: Any) -> None:
         """Run ``function`` on the engine thread, soon.
 
         Raises:
             EngineError: the engine has failed.
         """
-        if self.is_current():
-            self._running_loop().call_soon(function, *arguments)
-        else:
-            self._running_loop().call_soon_threadsafe(function, *arguments)
+        with self._lock:
+            loop = self._running_loop()
+            call = loop.call_soon if self.is_current() else loop.call_soon_threadsafe
+            call(function, *arguments)
 
     def call_later(
         self, seconds: float, function: Callable[..., object], *arguments: Any
@@ -75,7 +90,7 @@ class Engine:
 
     def service(self, key: object, make: Callable[[], _Service]) -> _Service:
         """What there is once for each engine: made when it is first asked for, and anew in a forked child."""
-        with self._lock:
+        with self.making:
             if key not in self._services:
                 self._services[key] = make()
             found: _Service = self._services[key]
@@ -89,12 +104,18 @@ class Engine:
         """Stop watching a descriptor; only on the engine thread."""
         self._running_loop().remove_reader(descriptor)
 
-    def block(self, function: Callable[[], object]) -> None:
-        """Run something that blocks, in one of at most four threads of their own; errors are logged."""
-        with self._lock:
-            if self._pool is None:
-                self._pool = ThreadPoolExecutor(_BLOCKING_THREADS, thread_name_prefix="hpc_connect-blocking")
-            self._pool.submit(_logged, function)
+    def block(self, function: Callable[[], object], *, owed: bool = True) -> None:
+        """Run something that blocks, in one of at most four threads of their own; errors are logged.
+
+        Args:
+            function: what to run.
+            owed: whether the program may not end before this is done.
+        """
+        self._pool.run(function, owed)
+
+    def finish(self) -> None:
+        """Wait until everything that :meth:`block` owes is done."""
+        self._pool.finish()
 
     def register(self, waiter: Waiter) -> None:
         """Tell ``waiter`` when the engine fails, until :meth:`unregister`. Also keeps it alive.
@@ -102,31 +123,29 @@ class Engine:
         Raises:
             EngineError: the engine has failed.
         """
-        self._running_loop()
-        self._waiters.add(waiter)
+        with self._lock:
+            self._running_loop()
+            self._waiters.add(waiter)
 
     def unregister(self, waiter: Waiter) -> None:
         """Forget a waiter."""
-        self._waiters.discard(waiter)
+        with self._lock:
+            self._waiters.discard(waiter)
 
     def _running_loop(self) -> asyncio.AbstractEventLoop:
-        if self._failure is not None:
-            raise self._failure
+        self.check()
         return self._loop or self._start()
 
     def _start(self) -> asyncio.AbstractEventLoop:
-        with self._lock:
-            if self._loop is None:
-                self._loop = self._new_loop()
-            return self._loop
-
-    def _new_loop(self) -> asyncio.AbstractEventLoop:
-        loop = asyncio.new_event_loop()
+        loop = asyncio.SelectorEventLoop()  # whatever the program's own policy is
         loop.set_exception_handler(self._on_error)
-        self._thread = threading.Thread(
-            target=self._run, args=(loop,), name="hpc_connect-engine", daemon=True
-        )
-        self._thread.start()
+        thread = threading.Thread(target=self._run, args=(loop,), name="hpc_connect-engine", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            loop.close()
+            raise EngineError(f"the engine thread of hpc_connect does not start: {error}") from error
+        self._loop, self._thread = loop, thread
         return loop
 
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -135,15 +154,22 @@ class Engine:
             loop.run_forever()
         except BaseException as error:  # noqa: BLE001 - whatever it is, those who wait must hear of it
             problem = error
-        if self._failure is None:
-            self._failure = EngineError(
-                f"the engine thread of hpc_connect has ended ({problem!r}); the jobs go on: attach to them again, "
-                f"or call recover(), in a new process"
-            )
-            self._failure.__cause__ = problem
-        for waiter in list(self._waiters):
-            waiter.engine_failed(self._failure)
-        self._waiters.clear()
+        finally:
+            self._end(loop, problem)
+
+    def _end(self, loop: asyncio.AbstractEventLoop, problem: BaseException | None) -> None:
+        with self._lock:
+            if self._failure is None:
+                self._failure = EngineError(
+                    f"the engine thread of hpc_connect has ended ({problem!r}); the jobs go on: attach to them "
+                    f"again, or call recover(), in a new process"
+                )
+                self._failure.__cause__ = problem
+            failure, waiters = self._failure, self._waiters
+            self._waiters = set()
+        _log.critical("%s", failure, exc_info=problem)
+        for waiter in waiters:
+            guarded(lambda waiter=waiter: waiter.engine_failed(failure))  # type: ignore[misc]  # bound here
         with contextlib.suppress(Exception):
             loop.close()
 
@@ -151,17 +177,65 @@ class Engine:
         """A callback raised: what it was to settle never will be, so nobody may rely on this engine again."""
         error = context.get("exception")
         _log.error("internal error in the engine: %s", context.get("message"), exc_info=error)
-        self._failure = EngineError(
-            f"internal error in the engine of hpc_connect: {error!r}; please report it"
-        )
-        self._failure.__cause__ = error
+        with self._lock:
+            if self._failure is None:
+                self._failure = EngineError(
+                    f"internal error in the engine of hpc_connect: {error!r}; please report it"
+                )
+                self._failure.__cause__ = error
         loop.stop()
 
 
-def _logged(function: Callable[[], object]) -> None:
+class _Pool:
+    """At most four daemon threads for what blocks: a call that hangs must not keep the program from ending."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._work: queue.SimpleQueue[tuple[Callable[[], object], bool]] = queue.SimpleQueue()
+        self._threads = 0
+        self._unfinished = 0
+        self._owed = 0
+
+    def run(self, function: Callable[[], object], owed: bool) -> None:
+        with self._changed:
+            self._unfinished += 1
+            self._owed += owed
+            if self._threads < min(self._unfinished, _BLOCKING_THREADS):
+                self._start_thread()
+            anybody_there = self._threads > 0
+        if anybody_there:
+            self._work.put((function, owed))
+        else:
+            self._do(function, owed)
+
+    def finish(self) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._owed == 0)
+
+    def _start_thread(self) -> None:
+        thread = threading.Thread(target=self._serve, name="hpc_connect-blocking", daemon=True)
+        # An interpreter that is ending starts no threads any more, and cancelling at exit must work.
+        with contextlib.suppress(RuntimeError):
+            thread.start()
+            self._threads += 1
+
+    def _serve(self) -> None:
+        while True:
+            self._do(*self._work.get())
+
+    def _do(self, function: Callable[[], object], owed: bool) -> None:
+        guarded(function)
+        with self._changed:
+            self._unfinished -= 1
+            self._owed -= owed
+            self._changed.notify_all()
+
+
+def guarded(function: Callable[[], object]) -> None:
+    """Call something whose failure must not end the thread it happens in; it is logged."""
     try:
         function()
-    except Exception:  # noqa: BLE001 - nobody waits for this result; it must not vanish
+    except BaseException:  # noqa: BLE001 - SystemExit too: it would end the thread for everybody
         _log.exception("a background action of hpc_connect failed")
 
 
@@ -170,13 +244,17 @@ class _Current:
 
     def __init__(self) -> None:
         self.engine = Engine()
+        self._of_ancestors: list[Engine] = []
         os.register_at_fork(after_in_child=self._renew)
+        atexit.register(self._finish)
 
     def _renew(self) -> None:
-        self._parents = (
-            self.engine
-        )  # kept: its selector is shared with the parent and must not be closed here
+        # Kept, for it must not be closed here: it shares its selector with the parent.
+        self._of_ancestors.append(self.engine)
         self.engine = Engine()
+
+    def _finish(self) -> None:
+        self.engine.finish()
 
 
 _current = _Current()

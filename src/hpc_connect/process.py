@@ -1,7 +1,6 @@
 """The handle of a job: used like ``subprocess.Popen``, and also awaited, or turned into a future.
 
 ``HPCProcess`` is what every backend gives out; a plug-in's own needs no more than ``poll`` and ``cancel``.
-``JobProcess`` is the engine's: its status is pushed by whoever observes the job, and never asked for by waiting.
 """
 
 from __future__ import annotations
@@ -9,39 +8,59 @@ from __future__ import annotations
 import asyncio
 import logging
 import queue
-import threading
 import time
 from abc import ABC, abstractmethod
-from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any, NoReturn
 
+from hpc_connect.ending import PolledEnding
 from hpc_connect.engine import engine
-from hpc_connect.errors import EngineError, JobCancelled, JobFailed, JobLost
+from hpc_connect.errors import (
+    EngineError,
+    HPCConnectError,
+    JobCancelled,
+    JobFailed,
+    JobLost,
+    UnsupportedError,
+)
 from hpc_connect.status import JobState, JobStatus, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
 
+    from hpc_connect.ending import Ending
+
 _log = logging.getLogger("hpc_connect")
+
+TAIL_CHARACTERS = 4000
+_TAIL_LINES = 20
 
 
 class HPCProcess(ABC):
     """A job that was submitted.
 
     A subclass must give :meth:`poll` and :meth:`cancel`; then the engine asks ``poll`` every
-    ``polling_frequency`` seconds as long as somebody waits, in one thread for all jobs.
+    ``polling_frequency`` seconds as long as somebody waits, in one thread for all jobs of the class. When it raises
+    ``OSError`` or ``TransportError``, it is asked again, until that has lasted for the grace window; whatever else it
+    raises ends the waiting with an error.
 
     Attributes:
         id: our id, known before submission.
         native_id: the scheduler's id, an opaque string; empty when there is none.
         polling_frequency: seconds between two looks of the engine.
+        grace_window: seconds for which ``poll`` may be unable to ask before those who wait are told.
     """
 
-    __slots__ = ()
+    __slots__ = ("_latch",)
 
     id: str = ""
     native_id: str = ""
     polling_frequency: float = 1.0
+    grace_window: float = 300.0
+
+    _latch: Ending
 
     @abstractmethod
     def poll(self) -> int | None:
@@ -77,11 +96,13 @@ class HPCProcess(ABC):
         """What the job has written so far, as far as this backend can read it."""
         return ""
 
+    # ------------------------------------------------------------------ waiting
+
     def wait(self, timeout: float | None = None) -> int:
         """Wait for the end of the job.
 
         Args:
-            timeout: seconds; None waits as long as it takes.
+            timeout: seconds; None waits as long as it takes, 0 only looks.
 
         Returns:
             The exit code, or minus the number of the signal that ended the job.
@@ -89,14 +110,18 @@ class HPCProcess(ABC):
         Raises:
             TimeoutError: it has not ended in time; the job is left alone.
             JobLost: nothing can tell how it ended.
-            EngineError: the engine has failed, so nobody would tell.
+            EngineError: nobody would ever tell: the engine has failed, or ``poll`` does; or this is a callback, which
+                must not wait.
         """
-        ended = threading.Event()
-        if self.poll() is None:
-            self._ending().tell(ended.set)
-            if not ended.wait(timeout):
-                raise TimeoutError(f"job {self.id} has not ended within {timeout} s; it goes on")
-        return self._verdict()
+        if timeout is not None and timeout <= 0:
+            code = self.poll()
+        elif self._ending().wait(timeout):
+            return self._code()
+        else:
+            code = None
+        if code is None:
+            raise TimeoutError(f"job {self.id} has not ended within {timeout} s; it goes on")
+        return code
 
     def result(self, timeout: float | None = None) -> int:
         """Wait for the end of the job, and insist that it went well.
@@ -109,20 +134,21 @@ class HPCProcess(ABC):
             TimeoutError, EngineError: as :meth:`wait`.
         """
         self.wait(timeout)
-        if (error := self._error()) is not None:
+        if (error := self._outcome()) is not None:
             raise error
         return 0
 
     def add_done_callback(self, function: Callable[[Any], object]) -> None:
         """Call ``function(process)`` once when the job has ended, at once if it has.
 
-        It runs on the engine thread (at once: on the caller's) and must not block. An error in it is
-        logged and kept in ``callback_errors``.
+        It is called as well when nobody can tell any more how it ends; ``wait`` then says why. It runs on the
+        engine thread (at once: on the caller's) and must not block. An error in it is logged and kept in
+        ``callback_errors``.
         """
-        self._ending().tell(lambda: self._run_callback(function, self))
+        self._ending().tell(partial(self._run_callback, function, self))
 
     @property
-    def callback_errors(self) -> list[Exception]:
+    def callback_errors(self) -> list[BaseException]:
         """What callbacks of this job have raised."""
         return self._ending().errors
 
@@ -131,17 +157,9 @@ class HPCProcess(ABC):
 
         Cancelling the future leaves the job alone.
         """
-        future: Future[int] = Future()
-
-        def settle() -> None:
-            error = self._outcome_error()
-            if isinstance(error, JobCancelled):
-                future.cancel()
-                future.set_running_or_notify_cancel()
-            elif future.set_running_or_notify_cancel():
-                future.set_exception(error) if error is not None else future.set_result(0)
-
-        self._ending().tell(settle)
+        future = _JobFuture(self)
+        forget = self._tell_outcome(future.settle)
+        future.add_done_callback(lambda _: forget())
         return future
 
     def __await__(self) -> Generator[Any, None, int]:
@@ -149,146 +167,177 @@ class HPCProcess(ABC):
         loop = asyncio.get_running_loop()
         future: asyncio.Future[int] = loop.create_future()
 
-        def finish(error: BaseException | None) -> None:
+        def finish(error: HPCConnectError | None) -> None:
             if not future.done():
                 future.set_exception(error) if error is not None else future.set_result(0)
 
-        def settle() -> None:
+        def settle(error: HPCConnectError | None) -> None:
             try:
-                loop.call_soon_threadsafe(finish, self._outcome_error())
+                loop.call_soon_threadsafe(finish, error)
             except RuntimeError:
                 _log.debug("the event loop that awaited job %s is closed", self.id)
 
-        self._ending().tell(settle)
-        return future.__await__()
+        forget = self._tell_outcome(settle)
+        try:
+            return (yield from future)
+        finally:
+            forget()
+
+    # ------------------------------------------------------------------ what not every backend can do
+
+    def hold(self) -> None:
+        """Keep a queued job from starting until :meth:`release`."""
+        self._refuse("hold")
+
+    def release(self) -> None:
+        """Let a held job start."""
+        self._refuse("release")
+
+    def suspend(self) -> None:
+        """Stop a running job for now."""
+        self._refuse("suspend")
+
+    def resume(self) -> None:
+        """Continue a suspended job."""
+        self._refuse("resume")
+
+    def requeue(self) -> None:
+        """End a running job and start it again, as its next attempt."""
+        self._refuse("requeue")
+
+    def send_signal(self, signal: int | str) -> None:
+        """Send a signal to every process of a running job."""
+        self._refuse("send_signal")
+
+    def _refuse(self, verb: str) -> NoReturn:
+        raise UnsupportedError(verb, self.id, f"{type(self).__name__} cannot do this to a job")
 
     # ------------------------------------------------------------------ how it works
 
-    def _ending(self) -> Ending:
-        """The latch that waiters hang on. Here: one that asks :meth:`poll`; made when first needed."""
-        ending: Ending | None = self.__dict__.get("_polled_ending")
-        if ending is None:
-            ending = self.__dict__["_polled_ending"] = _PolledEnding(self)
-        return ending
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            f"the handle of job {self.id} cannot be copied or pickled; "
+            f"give its id to the other process, which calls attach({self.id!r}) of its own backend"
+        )
 
-    def _verdict(self) -> int:
+    def _ending(self) -> Ending:
+        """What those who wait hang on; in a forked child another one, as no news reach that of the parent."""
+        latch: Ending | None = getattr(self, "_latch", None)
+        if latch is None or latch.engine is not engine():
+            with engine().making:
+                latch = getattr(self, "_latch", None)
+                if latch is None or latch.engine is not engine():
+                    latch = self._latch = self._new_ending()
+        return latch
+
+    def _new_ending(self) -> Ending:
+        return PolledEnding(self)
+
+    def _code(self) -> int:
+        """The return code of a job that has ended."""
+        if (failure := self._ending().failure) is not None:
+            raise failure.with_traceback(None)
         code = self.poll()
         if code is None:
-            raise self._ending().failure or EngineError(f"job {self.id} has no end")
+            raise EngineError(f"job {self.id} has ended, but its poll() now says that it lives")
         return code
 
-    def _error(self) -> Exception | None:
+    def _outcome(self) -> HPCConnectError | None:
         """The error that tells the end of the job, None if it went well."""
-        status = self.status
+        try:
+            status = self.status
+        except HPCConnectError as error:
+            return error
+        except Exception as error:  # noqa: BLE001 - whatever a plug-in raises, a future must be settled
+            failure = EngineError(f"nobody can tell how job {self.id} has ended: {error!r}")
+            failure.__cause__ = error
+            return failure
         if status.state is JobState.COMPLETED:
             return None
         kinds = {JobState.CANCELLED: JobCancelled, JobState.LOST: JobLost}
-        return kinds.get(status.state, JobFailed)(self.id, status, tail_of(self.output()))
+        return kinds.get(status.state, JobFailed)(self.id, status, self._output_tail())
 
-    def _outcome_error(self) -> Exception | None:
-        return self._ending().failure or self._error()
+    def _output_tail(self) -> str:
+        try:
+            return self._read_tail()
+        except Exception as error:  # noqa: BLE001 - what the job did matters more
+            return f"(its output cannot be read: {error})"
+
+    def _read_tail(self) -> str:
+        return tail_of(self.output())
+
+    def _tell_outcome(self, listener: Callable[[HPCConnectError | None], object]) -> Callable[[], None]:
+        """Tell ``listener`` what :meth:`result` would raise; what it gives back, called, takes that back."""
+        ending = self._ending()
+
+        def ended() -> None:
+            if ending.failure is not None:
+                listener(ending.failure)
+            else:  # reading the output may block, and so may a plug-in's poll
+                engine().block(lambda: listener(self._outcome()), owed=False)
+
+        ending.tell(ended)
+        return partial(ending.forget, ended)
 
     def _run_callback(self, function: Callable[..., object], *arguments: object) -> None:
         try:
             function(*arguments)
-        except Exception as error:  # noqa: BLE001 - the user's error must not end the engine
+        except BaseException as error:  # noqa: BLE001 - the user's error must not end the engine
             _log.exception("a callback of job %s failed", self.id)
             self._ending().errors.append(error)
 
 
-class Ending:
-    """The end of one job, as those who wait see it: it happens once, and late comers are told at once."""
-
-    __slots__ = ("_listeners", "_lock", "errors", "failure", "happened")
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._listeners: list[Callable[[], object]] = []
-        self.happened = False
-        self.failure: Exception | None = None
-        self.errors: list[Exception] = []
-
-    def tell(self, listener: Callable[[], object]) -> None:
-        """Call ``listener`` when it happens. It must not raise."""
-        with self._lock:
-            if not self.happened:
-                self._listeners.append(listener)
-                return
-        listener()
-
-    def happen(self, failure: Exception | None = None) -> None:
-        """Let it happen; a second time changes nothing."""
-        with self._lock:
-            if self.happened:
-                return
-            self.happened = True
-            self.failure = failure
-            listeners, self._listeners = self._listeners, []
-        for listener in listeners:
-            listener()
-
-
-class _PolledEnding(Ending):
-    """The end of a process that has only ``poll``: asked on the engine's thread, as long as somebody waits."""
-
-    __slots__ = ("_process",)
+class _JobFuture(Future[int]):
+    """Stays pending until the job has ended, so that it can be cancelled, but says when the job runs."""
 
     def __init__(self, process: HPCProcess) -> None:
         super().__init__()
         self._process = process
-        engine().register(self)
-        engine().call(self._look)
+        self.add_done_callback(lambda _: self.cancelled() and self.set_running_or_notify_cancel())
 
-    def engine_failed(self, error: EngineError) -> None:
-        self.happen(error)
+    def running(self) -> bool:
+        return not self.done() and self._process.status.state in (JobState.RUNNING, JobState.SUSPENDED)
 
-    def _look(self) -> None:
-        # A plug-in's poll() may block; the engine must not.
-        engine().block(self._ask)
-
-    def _ask(self) -> None:
-        try:
-            ended = self._process.poll() is not None
-        except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear of it
-            self._end(error)
+    def settle(self, error: HPCConnectError | None) -> None:
+        if isinstance(error, JobCancelled):
+            self.cancel()
             return
-        if ended:
-            self._end(None)
-        else:
-            engine().call(self._look_later)
-
-    def _look_later(self) -> None:
-        engine().call_later(self._process.polling_frequency, self._look)
-
-    def _end(self, failure: Exception | None) -> None:
-        engine().unregister(self)
-        engine().call(self.happen, failure)
+        with suppress(InvalidStateError):  # somebody has just cancelled it
+            self.set_exception(error) if error is not None else self.set_result(0)
 
 
-def tail_of(output: str, lines: int = 20, characters: int = 4000) -> str:
+def tail_of(output: str) -> str:
     """The end of a text, for an error message."""
-    return "\n".join(output[-characters:].splitlines()[-lines:])
+    return "\n".join(output[-TAIL_CHARACTERS:].splitlines()[-_TAIL_LINES:])
 
 
 def as_completed(processes: Iterable[HPCProcess], timeout: float | None = None) -> Iterator[HPCProcess]:
-    """Give the processes in the order in which they end.
+    """Give the processes in the order in which they end, each once.
 
     Args:
         processes: any mix of handles, of any backends.
-        timeout: seconds for all of them.
+        timeout: seconds for all of them, from the first that is asked for.
 
     Raises:
         TimeoutError: some have not ended in time; they are left alone.
+        EngineError: in a callback, which must not wait.
     """
-    waiting = list(processes)
-    ended: queue.SimpleQueue[HPCProcess] = queue.SimpleQueue()
-    for process in waiting:
-        process._ending().tell(lambda process=process: ended.put(process))  # type: ignore[misc]  # noqa: SLF001
     deadline = None if timeout is None else time.monotonic() + timeout
-    for count in range(len(waiting)):
-        try:
-            yield ended.get(timeout=None if deadline is None else max(0.0, deadline - time.monotonic()))
-        except queue.Empty:
-            raise TimeoutError(
-                f"{len(waiting) - count} of {len(waiting)} jobs have not ended within {timeout} s"
-            ) from None
+    unique = {id(process): process for process in processes}
+    ended: queue.SimpleQueue[HPCProcess] = queue.SimpleQueue()
+    waiting = [(process._ending(), partial(ended.put, process)) for process in unique.values()]  # noqa: SLF001 - ours
+    try:
+        for ending, listener in waiting:
+            ending.tell(listener)
+        for count in range(len(waiting)):
+            if ended.empty():
+                waiting[0][0].refuse_engine_thread()
+            try:
+                yield ended.get(timeout=None if deadline is None else max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                raise TimeoutError(
+                    f"{len(waiting) - count} of {len(waiting)} jobs have not ended within {timeout} s"
+                ) from None
+    finally:
+        for ending, listener in waiting:
+            ending.forget(listener)

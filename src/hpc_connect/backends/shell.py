@@ -18,7 +18,8 @@ from hpc_connect.capability import Capability
 from hpc_connect.cluster import ClusterConfig
 from hpc_connect.engine import engine
 from hpc_connect.errors import HPCConnectError, SpecError, SubmitError, UnsupportedError
-from hpc_connect.job import JobProcess, ProcessGroup
+from hpc_connect.group import ProcessGroup
+from hpc_connect.job import JobProcess
 from hpc_connect.journal import Journal
 from hpc_connect.local import machine, orders
 from hpc_connect.local.plan import Plan
@@ -303,10 +304,12 @@ class ShellBackend(SpecBackend):
         """Observe it from this process, a fork of the one that submitted it."""
         self._runner().follow(job)
 
-    def read_file(self, path: str) -> bytes:
+    def read_file(self, path: str, last: int | None = None) -> bytes:
         """What is there."""
         try:
             with open(path, "rb") as file:
+                if last is not None:
+                    file.seek(max(0, os.fstat(file.fileno()).st_size - last))
                 return file.read()
         except OSError:
             return b""

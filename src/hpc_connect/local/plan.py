@@ -12,7 +12,8 @@ from hpc_connect import config as configuration
 from hpc_connect.backend import new_id
 from hpc_connect.dependency import Dependency
 from hpc_connect.errors import SpecError
-from hpc_connect.job import JobProcess, ProcessGroup
+from hpc_connect.group import ProcessGroup
+from hpc_connect.job import JobProcess
 from hpc_connect.local import orders
 from hpc_connect.local.waiting import Conditions, Slots
 from hpc_connect.status import JobState, JobStatus
