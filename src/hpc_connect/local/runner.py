@@ -27,7 +27,8 @@ from hpc_connect.status import JobState, JobStatus
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hpc_connect.job import JobProcess, ProcessGroup
+    from hpc_connect.group import ProcessGroup
+    from hpc_connect.job import JobProcess
     from hpc_connect.journal import Journal
     from hpc_connect.local.waiting import Conditions
     from hpc_connect.process import HPCProcess
