@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
     from pathlib import Path
 
 # The same examples in every run, so that the gate is the same at hand and in CI. To look for new ones:
@@ -28,6 +28,20 @@ FOREIGN = ("HPC_CONNECT_", "HPCC_", "SLURM_", "SBATCH_", "PBS_", "PMI", "OMPI_",
 
 MARK = "_TESTS_OF_HPC_CONNECT"
 """Carries the name of the test session into every process that a test starts, detached ones too."""
+
+
+REAL_ONES_ARE_REQUIRED = os.environ.get("HPC_CONNECT_TEST_REQUIRE_REAL") == "1"
+"""Whether this machine must have all real components, so that no test may be skipped for want of one."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    skipped = isinstance(report.longrepr, tuple)  # an expected failure has no such place and reason
+    if skipped and REAL_ONES_ARE_REQUIRED and item.get_closest_marker("real"):
+        report.outcome = "failed"
+        report.longrepr = f"{report.longrepr[2]} (HPC_CONNECT_TEST_REQUIRE_REAL=1)"
+    return report
 
 
 @pytest.fixture(scope="session", autouse=True)
