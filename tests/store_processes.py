@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import json
 import os
 import signal
@@ -157,7 +158,7 @@ def intend_until_killed_at(store: Store, job_id: str, call: str) -> None:
 
 
 def intend_while_failing(store: Store, job_id: str, call: str, error: str) -> None:
-    """One intent from before the file was opened, and one from after it."""
+    """The file is open before it fails, if the job is called "late"."""
     if job_id == "late":
         store.find("open the file")
     syscalls.fail(call, getattr(errno, error))
@@ -204,10 +205,10 @@ def fork_while_writing(store: Store, count: int) -> None:
     done = threading.Event()
 
     def write() -> None:
-        number = 0
-        while not done.is_set():
+        for number in itertools.count():
             store.intend(intent(f"thread-{number}"))
-            number += 1
+            if done.wait(0.002):
+                return
 
     thread = threading.Thread(target=write)
     thread.start()

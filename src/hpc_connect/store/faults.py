@@ -12,8 +12,8 @@ ELSEWHERE = "keep the store elsewhere: set XDG_STATE_HOME to a folder on a local
 _READ_ONLY = "may not be written. Give yourself the right to write to it and to its folder"
 _HELD = "has been kept locked by another process for {patience:g} s. See which: fuser {path}"
 _DAMAGED = (
-    "is damaged; nothing in it was changed. Move it away to begin a new one: the jobs in it go on, but are "
-    "not known any more. What can be saved of it is printed by: sqlite3 {path} .recover"
+    "is damaged; nothing in it was changed. Move it away, with the files beside it whose names begin as its own, "
+    "to begin a new one: the jobs in it go on, but are not known any more. To see what is left: sqlite3 {path} .recover"
 )
 _REMEDIES = {
     sqlite3.SQLITE_BUSY: _HELD,
@@ -23,7 +23,7 @@ _REMEDIES = {
     sqlite3.SQLITE_NOTADB: _DAMAGED,
     sqlite3.SQLITE_FORMAT: _DAMAGED,
     sqlite3.SQLITE_FULL: "could not grow: the disk is full. Free some space",
-    sqlite3.SQLITE_IOERR: "could not be read or written. Is the disk or a quota full, or the disk failing?",
+    sqlite3.SQLITE_IOERR: "could not be read or written: the disk or a quota is full, or the disk is failing",
     sqlite3.SQLITE_READONLY: _READ_ONLY,
     sqlite3.SQLITE_PERM: _READ_ONLY,
     sqlite3.SQLITE_CANTOPEN: "cannot be opened. " + _READ_ONLY.partition(". ")[2],

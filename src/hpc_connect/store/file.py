@@ -100,35 +100,34 @@ class StoreFile:
     # ------------------------------------------------------------ opening
 
     def _opened(self) -> sqlite3.Connection:
-        if self._connection is not None and _inode(self.path) != self._inode:
-            self._drop()  # somebody moved or removed the file: what goes there would be lost
-        if self._connection is None:
-            if not self._watches_forks:
-                _close_when_forking(weakref.ref(self))
-                self._watches_forks = True
-            mount = self._made()
-            self._inode = _inode(self.path)
-            self._connection = sqlite3.connect(
-                self.path, timeout=self._patience, isolation_level=None, check_same_thread=False
-            )
-            try:
-                self._prepare(self._connection, mount)
-            except BaseException:
-                self._drop()
-                raise
-        return self._connection
-
-    def _made(self) -> Mount:
-        """Make folder and file where they are missing; the file system they lie on."""
+        if self._connection is not None and _inode(self.path) == self._inode:
+            return self._connection
+        self._drop()  # a file that somebody moved or removed: what goes there would be lost
+        if not self._watches_forks:
+            _close_when_forking(weakref.ref(self))
+            self._watches_forks = True
         try:
-            _make_private(os.path.dirname(self.path))
-            with suppress(FileExistsError):
-                os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-            return mount_of(os.path.dirname(self.path), self._mount_table)
+            return self._open()
         except OSError as error:
+            self._drop()
             raise StoreError(
-                f"{self.path}: cannot be made: {error.strerror}. Mend that, or {ELSEWHERE}"
+                f"{self.path}: cannot be opened: {error.strerror}. Mend that, or {ELSEWHERE}"
             ) from error
+        except BaseException:
+            self._drop()
+            raise
+
+    def _open(self) -> sqlite3.Connection:
+        folder = os.path.dirname(self.path)
+        _make_private(folder)
+        with suppress(FileExistsError):
+            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        self._inode = _inode(self.path)
+        self._connection = sqlite3.connect(
+            self.path, timeout=self._patience, isolation_level=None, check_same_thread=False
+        )
+        self._prepare(self._connection, mount_of(folder, self._mount_table))
+        return self._connection
 
     def _prepare(self, connection: sqlite3.Connection, mount: Mount) -> None:
         if mount.shared:
@@ -158,7 +157,7 @@ class StoreFile:
         connection.execute("PRAGMA locking_mode = NORMAL")
 
     def _insist_on_locks(self, mount: Mount) -> None:
-        probe = f"{self.path}-probe.{os.uname().nodename}.{os.getpid()}"
+        probe = f"{self.path}-probe.{os.uname().nodename}.{os.getpid()}.{id(self)}"
         try:
             descriptor = os.open(probe, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
@@ -177,14 +176,9 @@ class StoreFile:
     def _insist_on_host(self, mount: Mount) -> None:
         """Where other hosts do not see our locks one host alone may use the file: the first one."""
         record, here = self.path + "-host", os.uname().nodename
-        try:
-            with suppress(FileExistsError):
-                os.symlink(here, record)  # made whole, or not at all
-            owner = os.readlink(record)
-        except OSError as error:
-            raise StoreError(
-                f"{record}: cannot be made: {error.strerror}. Mend that, or {ELSEWHERE}"
-            ) from error
+        with suppress(FileExistsError):
+            os.symlink(here, record)  # made whole, or not at all
+        owner = os.readlink(record)
         if owner != here:
             raise StoreError(
                 f"{self.path}: is used by host {owner}, and locks on {mount.point} "
