@@ -5,13 +5,15 @@ from __future__ import annotations
 import itertools
 import pickle
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from hpc_connect.capability import Capability
-from hpc_connect.dependency import KINDS, Dependency, dependencies
+from hpc_connect.dependency import KINDS, Dependency, dependencies, fulfilled
 from hpc_connect.errors import SpecError
+from hpc_connect.status import JobState, JobStatus
 
 
 @dataclass
@@ -113,3 +115,51 @@ def test_a_list_that_does_not_end_is_refused(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_dependency_survives_pickling() -> None:
     dependency = Dependency("afterok", "1")
     assert pickle.loads(pickle.dumps(dependency)) == dependency
+
+
+# ---------------------------------------------------------------- when it is fulfilled
+
+STARTED = datetime(2030, 1, 1, tzinfo=UTC)
+YES, NEVER, NOT_YET = True, False, None
+
+
+@pytest.mark.parametrize(
+    ("state", "afterstart", "afterany", "afterok", "afternotok", "singleton"),
+    [
+        ("NEW", NOT_YET, NOT_YET, NOT_YET, NOT_YET, NOT_YET),
+        ("SUBMITTING", NOT_YET, NOT_YET, NOT_YET, NOT_YET, NOT_YET),
+        ("QUEUED", NOT_YET, NOT_YET, NOT_YET, NOT_YET, NOT_YET),
+        ("HELD", NOT_YET, NOT_YET, NOT_YET, NOT_YET, NOT_YET),
+        ("RUNNING", YES, NOT_YET, NOT_YET, NOT_YET, NOT_YET),
+        ("SUSPENDED", YES, NOT_YET, NOT_YET, NOT_YET, NOT_YET),
+        ("UNKNOWN", NOT_YET, NOT_YET, NOT_YET, NOT_YET, NOT_YET),
+        ("COMPLETED", YES, YES, YES, NEVER, YES),
+        ("FAILED", YES, YES, NEVER, YES, YES),
+        ("CANCELLED", NEVER, YES, NEVER, YES, YES),  # in the queue
+        ("LOST", NEVER, NEVER, NEVER, NEVER, YES),
+    ],
+)
+def test_a_job_may_start_now_never_or_perhaps_later_by_the_state_of_another(
+    state: str,
+    afterstart: bool | None,
+    afterany: bool | None,
+    afterok: bool | None,
+    afternotok: bool | None,
+    singleton: bool | None,
+) -> None:
+    started = STARTED if state in {"COMPLETED", "FAILED"} else None
+    status = JobStatus(state=JobState(state), started_at=started)
+    assert {kind: fulfilled(kind, status) for kind in KINDS} == {
+        "afterstart": afterstart,
+        "afterany": afterany,
+        "afterok": afterok,
+        "afternotok": afternotok,
+        "aftercorr": afterok,
+        "singleton": singleton,
+    }
+
+
+@pytest.mark.parametrize("state", ["QUEUED", "UNKNOWN", "FAILED", "CANCELLED", "LOST"])
+def test_a_job_that_once_started_has_started(state: str) -> None:
+    assert fulfilled("afterstart", JobStatus(state=JobState(state), started_at=STARTED)) is True
+    assert fulfilled("afterstart", JobStatus(state=JobState(state))) is not True

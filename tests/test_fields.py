@@ -109,7 +109,7 @@ def test_a_flag_is_true_or_false_and_nothing_that_looks_like_it(value: object) -
     "name",
     ["a b", " ", "it's", '"', "a/b", "back\\slash", "$(touch pwned)", "$$", "`x`", "a;b", "%j", "{id}",
     "x" * 4000,
-     "模拟", "é", "\U0001f600", "\u200b", "-n", "#SBATCH", "~"],
+     "模拟", "é", "\U0001f600", "\u200b", "\xa0", "-n", "#SBATCH", "~"],
 )  # fmt: skip
 def test_one_line_of_any_characters_is_kept_whole(name: str) -> None:
     assert fields.line(name, "field") == name
@@ -117,7 +117,23 @@ def test_one_line_of_any_characters_is_kept_whole(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["", "a\nb", "a\n", "a\rb", "a\0b", "\t", "\x1b[2J", "\x7f", "\x85", "\u2028", "\u2029", HALF_A_PAIR],
+    [
+        "",
+        "a\nb",
+        "a\n",
+        "a\rb",
+        "a\0b",
+        "\t",
+        "\x1b[2J",
+        "\x1f",
+        "\x7f",
+        "\x80",
+        "\x85",
+        "\x9f",
+        "\u2028",
+        "\u2029",
+        HALF_A_PAIR,
+    ],
 )
 def test_what_would_break_a_line_or_cannot_be_written_is_refused(name: str) -> None:
     assert refusal(fields.line, name).value == name
@@ -161,6 +177,15 @@ def test_what_is_no_path_is_refused(value: object) -> None:
     refusal(fields.path, value)
 
 
+@pytest.mark.parametrize(
+    "value",
+    ["bash", "./sh", "", "/opt/my shell", "/bin/sh\n", "/bin/sh\t-e", "/bin/sh\u00a0", b"/bin/sh", None],
+)
+def test_a_shell_that_cannot_stand_in_the_first_line_of_a_script_is_refused(value: object) -> None:
+    assert fields.shell(pathlib.Path("/bin/sh"), "field") == "/bin/sh"
+    refusal(fields.shell, value)
+
+
 # ---------------------------------------------------------------- lists
 
 NO_LISTS = [
@@ -190,6 +215,9 @@ def test_text_and_what_has_no_order_is_not_taken_for_a_list(check: Any, value: o
 @pytest.mark.parametrize("check", [fields.lines, fields.commands, fields.indexes])
 def test_a_list_that_does_not_end_is_refused(check: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fields, "_MOST_ITEMS", 10)
+    assert len(fields.indexes(range(10), "field")) == 10
+    assert len(fields.indexes(iter(range(10)), "field")) == 10
+    refusal(fields.indexes, range(11))
     refusal(check, itertools.repeat("a"))
     refusal(check, range(10**12))
 
@@ -271,6 +299,13 @@ def test_what_is_no_name_of_a_variable_is_refused(name: object) -> None:
 @pytest.mark.parametrize("value", [4, True, b"x", ["x"], "a\0b", HALF_A_PAIR])
 def test_the_value_of_a_variable_that_is_refused_is_named_by_its_variable(value: object) -> None:
     assert refusal(fields.environment, {"A": "x", "B": value}).field == "field['B']"
+
+
+@pytest.mark.parametrize("name", ["UID", "RANDOM", "_"])
+def test_a_variable_that_shells_keep_for_themselves_is_refused_to_set_but_not_to_inherit(name: str) -> None:
+    assert refusal(fields.environment, {name: "x"}).field == f"field[{name!r}]"
+    assert refusal(fields.environment, {name: None}).field == f"field[{name!r}]"
+    assert fields.inherited_environment([name], "field") == (name,)
 
 
 @pytest.mark.parametrize("value", [[("A", "b")], "A=b", ["A=b"], None, 4])

@@ -360,7 +360,12 @@ def test_between_two_others_a_command_does_what_it_does_in_a_file_of_its_own(
 
 def test_the_script_of_plain_commands_is_what_one_would_write_by_hand() -> None:
     spec = JobSpec(
-        commands=["cd /data && make -j 4", ["./run", "a b"], "for i in 1 2; do echo $i; done"],
+        commands=[
+            "cd /data && make -j 4",
+            ["./run", "a b"],
+            "sort < data > sorted 2>&1 | tee log; date >> log",
+            "for i in 1 2; do echo $i; done",
+        ],
         env={"OMP_NUM_THREADS": "4", "NOTE": "it's", "DEBUG": None},
     )
     assert render(spec, shell="/bin/bash", directives=["#SBATCH --ntasks=4"]) == (
@@ -372,6 +377,8 @@ def test_the_script_of_plain_commands_is_what_one_would_write_by_hand() -> None:
         "cd /data && make -j 4\n"
         'case $? in 0) ;; *) exit "$?" ;; esac\n'
         "./run 'a b'\n"
+        'case $? in 0) ;; *) exit "$?" ;; esac\n'
+        "sort < data > sorted 2>&1 | tee log; date >> log\n"
         'case $? in 0) ;; *) exit "$?" ;; esac\n'
         "eval 'for i in 1 2; do echo $i; done'\n"
     )

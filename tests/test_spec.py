@@ -321,6 +321,8 @@ def test_a_contradiction_is_refused_by_the_name_of_one_field_and_says_the_other(
         "nodes": 2},
         {"gpus": 4, "nodes": 2, "gpus_per_node": 2, "tasks": 4, "gpus_per_task": 1}, {"gpu_type": "a",
         "gpus_per_task": 1},
+        {"gpus": 6, "nodes": 3, "tasks_per_node": 2, "gpus_per_task": 1}, {"gpu_type": "a", "gpus_per_node": 1},
+        {"tasks": 2, "nodes": 2}, {"tasks": 4, "tasks_per_node": 4}, {"memory_per_gpu": "1G", "gpus": 1},
         {"array": [1], "stdout": os.devnull}, {"queue": "a", "partition": "a"}, {"begin": SOON,
         "deadline": LATER},
     ],
@@ -515,6 +517,20 @@ def test_a_record_is_json_and_holds_what_was_given(field: str) -> None:
         record = made.record()
         assert [*record] == [*made.given()]
         assert json.loads(json.dumps(record)) == record
+
+
+@pytest.mark.parametrize("field", FIELD_NAMES)
+def test_a_specification_comes_back_from_its_record_but_for_its_variables(field: str) -> None:
+    for made in pair(field):
+        stored = json.loads(json.dumps(made.record()))
+        assert JobSpec.from_record(stored) == made.replace(env=None)
+        assert JobSpec.from_record({**stored, "a_field_of_a_later_release": 1}) == made.replace(env=None)
+
+
+def test_a_job_is_located_in_a_folder_and_is_otherwise_the_same() -> None:
+    made = JobSpec(**FIRST)
+    assert made.located("/elsewhere") == made.replace(workdir="/elsewhere")
+    assert made == JobSpec(**FIRST)
 
 
 def test_neither_a_record_nor_a_repr_holds_the_value_of_a_variable() -> None:

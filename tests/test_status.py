@@ -113,6 +113,12 @@ def test_a_word_that_is_not_one_of_ours_is_refused_by_name(field: str, value: ob
     assert caught.value.value == value
 
 
+def test_of_a_new_job_nothing_is_known_but_that_this_is_its_first_attempt() -> None:
+    known = dataclasses.asdict(JobStatus())
+    assert (known.pop("state"), known.pop("attempt")) == ("NEW", 1)
+    assert {*known.values()} == {None, "", ()}
+
+
 def test_a_status_cannot_be_changed_and_takes_no_positions() -> None:
     status = JobStatus(state=JobState.RUNNING)
     with pytest.raises(dataclasses.FrozenInstanceError):

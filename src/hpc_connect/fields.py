@@ -106,13 +106,14 @@ def flag(value: bool, field: str) -> bool:
     return value
 
 
+_CONTROL = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029]")
+
+
 def line(value: str, field: str) -> str:
     """One line of text: not empty, no control characters, writable as UTF-8."""
     if not isinstance(value, str) or not value:
         raise SpecError(field, value, "must be a string that is not empty")
-    if not value.isprintable() and any(
-        ord(c) < 32 or 127 <= ord(c) < 160 or c in "\u2028\u2029" for c in value
-    ):
+    if _CONTROL.search(value):
         raise SpecError(field, value, "must not contain newlines, NUL or other control characters")
     try:
         value.encode()

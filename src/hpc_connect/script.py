@@ -34,11 +34,10 @@ def render(spec: JobSpec, *, shell: str, directives: Iterable[str] = ()) -> str:
         directives: whole lines such as ``#SBATCH --nodes=2``.
     """
     if spec.script is not None:
-        first, newline, rest = spec.script.partition("\n")
-        if not first.startswith("#!"):
-            first, newline, rest = "", "", spec.script
-        head = [first] if first else []
-        text = "\n".join([*head, *directives, rest]) if (rest or newline) else "\n".join([*head, *directives])
+        first, _, rest = spec.script.partition("\n")
+        head = [first] if first.startswith("#!") else []
+        rest = rest if head else spec.script
+        text = "\n".join([*head, *directives, rest])
         return text if text.endswith("\n") else text + "\n"
     variables = dict(spec.env or {})
     if spec.launcher is not None:
