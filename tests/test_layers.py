@@ -80,7 +80,7 @@ RULES = {
     "a shell between": Rule(r"shell=True"),
     "changing the working directory": Rule(
         r"os\.f?chdir",
-        exceptions={"local/supervisor.py": "a process of its own, so the directory is nobody else's"},
+        exceptions={"local/spawning.py": "runs in the supervisor, whose directory is nobody else's"},
     ),
 }
 
