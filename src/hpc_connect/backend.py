@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import secrets
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from hpc_connect.capability import Capability
 from hpc_connect.cluster import ClusterConfig
 from hpc_connect.compact import spec_of, words_of
+from hpc_connect.dependency import KINDS
 from hpc_connect.errors import SpecError, UnsupportedError
 from hpc_connect.group import ProcessGroup
-from hpc_connect.spec import FIELD_NAMES, JobSpec
+from hpc_connect.spec import JobSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from hpc_connect.process import HPCProcess
 
@@ -88,10 +90,14 @@ class HPCBackend(ABC):
             rerun: with a key, submit again if that job has failed.
         """
         self._refuse_unsupported(spec, key)
-        return self.submit(**words_of(spec, self.capabilities, self.name))
+        once: dict[str, Any] = {} if key is None else {"key": key, "rerun": rerun}
+        return self.submit(**words_of(spec, self.capabilities, self.name), **once)
 
     def submit_many(self, specs: Iterable[JobSpec], *, as_array: bool = False) -> Sequence[HPCProcess]:
         """Submit several specifications, as separate jobs.
+
+        When one of them is refused, nothing is submitted. When the submission of one fails later, a note of the
+        error names the jobs that were submitted before it.
 
         Args:
             specs: what is asked for.
@@ -99,7 +105,9 @@ class HPCBackend(ABC):
         """
         found = list(specs)
         if not as_array:
-            return [self.submit_spec(spec) for spec in found]
+            for spec in found:
+                self._refuse_unsupported(spec)
+            return _all_or_a_note(partial(self.submit_spec, spec) for spec in found)
         if not found or any(spec != found[0] for spec in found) or found[0].array is not None:
             raise SpecError(
                 "as_array", as_array, "needs at least one specification, all equal, and none an array itself"
@@ -115,12 +123,15 @@ class HPCBackend(ABC):
     ) -> ProcessGroup:
         """Submit several jobs in the compact form and give one process for all of them.
 
+        When one of them cannot be accepted, nothing is submitted. When the submission of one fails later, a note of
+        the error names the jobs that were submitted before it.
+
         Args:
             name, args: as in :meth:`submit`, one element for each job.
             **lists: any other argument of :meth:`submit`, as a list of the same length; None where it is not given.
 
         Raises:
-            SpecError: a list of another length; nothing is submitted then.
+            SpecError: a list of another length, or an element that cannot be accepted.
         """
         columns = {
             "name": name,
@@ -133,7 +144,9 @@ class HPCBackend(ABC):
         if not name:
             raise SpecError("name", name, "must hold at least one name")
         rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-        return ProcessGroup(new_id(), [self.submit(**row) for row in rows])
+        for row in rows:
+            spec_of(**{word: value for word, value in row.items() if word not in _HOW})
+        return ProcessGroup(new_id(), _all_or_a_note(partial(self.submit, **row) for row in rows))
 
     def attach(self, native_id: str) -> HPCProcess:
         """A handle of a job that another program submitted, by its native id (or our id).
@@ -151,8 +164,20 @@ class HPCBackend(ABC):
         """
         raise UnsupportedError("recover", self.name, f"backend {self.name!r} keeps no journal of its jobs")
 
+    def jobs(self) -> list[HPCProcess]:
+        """Handles of all jobs of this user that the scheduler knows, whoever submitted them.
+
+        Raises:
+            UnsupportedError: this backend cannot.
+        """
+        raise UnsupportedError("jobs", self.name, f"backend {self.name!r} cannot list jobs")
+
     def explain(self, spec: JobSpec) -> str:
-        """What would be done for this specification: the script and the command, with our own lines marked."""
+        """What would be done for this specification: the script and the command, with our own lines marked.
+
+        Raises:
+            UnsupportedError: this backend cannot tell, or cannot do what is asked.
+        """
         raise UnsupportedError("explain", spec.name, f"backend {self.name!r} cannot tell beforehand")
 
     # ------------------------------------------------------------------ what harnesses read
@@ -185,14 +210,13 @@ class HPCBackend(ABC):
     def __hash__(self) -> int:
         return hash((type(self), self.name))
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        name, options = self._identity()
-        if name is None:
-            return type(self), (options,)
-        return _make_again, (name, options)
+    def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
+        origin = getattr(self, "_origin", None)
+        return super().__reduce_ex__(protocol) if origin is None else (_make_again, origin)
 
-    def _identity(self) -> tuple[str | None, object]:
-        return getattr(self, "_origin", (None, getattr(self, "_config", None)))
+    def _identity(self) -> object:
+        """What ``get_backend`` was asked for; of one that was made otherwise, all that it holds."""
+        return getattr(self, "_origin", None) or vars(self)
 
     # ------------------------------------------------------------------ for subclasses
 
@@ -201,19 +225,32 @@ class HPCBackend(ABC):
         needed = spec.needs() | ({Capability.KEY} if key is not None else frozenset())
         missing = sorted(needed - self.capabilities - _EVERY_BACKEND)
         if missing:
-            field = missing[0]
-            value = (
-                getattr(spec, field)
-                if field in FIELD_NAMES
-                else key
-                if field == Capability.KEY
-                else spec.dependencies
-            )
+            field = _FIELD_OF.get(missing[0], missing[0])
+            value = key if field == Capability.KEY else getattr(spec, field)
             raise UnsupportedError(
                 field, value, f"backend {self.name!r} cannot do this ({', '.join(missing)}); leave it out"
             )
 
 
+def _all_or_a_note(submissions: Iterable[Callable[[], HPCProcess]]) -> list[HPCProcess]:
+    """Make them one after the other; whoever is to handle a failure must know of the jobs there are already."""
+    made: list[HPCProcess] = []
+    try:
+        for submit in submissions:
+            made.append(submit())  # noqa: PERF401 - those made before a failure are needed
+    except Exception as error:
+        if made:
+            error.add_note(f"submitted before this one: {', '.join(process.id for process in made)}")
+        raise
+    return made
+
+
+_HOW = ("key", "rerun")
+_FIELD_OF = {
+    Capability.NO_REQUEUE: "requeue",
+    Capability.ANY_DEPENDENCY: "dependency_mode",
+    **dict.fromkeys(KINDS, "dependencies"),
+}
 _EVERY_BACKEND = frozenset({Capability.NODES, Capability.TASKS, Capability.GPUS, Capability.TIME_LIMIT})
 
 
@@ -229,7 +266,7 @@ class SpecBackend(HPCBackend):
 
         ``key`` and ``rerun`` of :meth:`submit_spec` are accepted with both.
         """
-        how = {word: kwargs.pop(word) for word in ("key", "rerun") if word in kwargs}
+        how = {word: kwargs.pop(word) for word in _HOW if word in kwargs}
         if isinstance(name, JobSpec):
             if args or kwargs:
                 raise SpecError(

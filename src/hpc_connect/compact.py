@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from hpc_connect.capability import Capability
+from hpc_connect.dependency import KINDS
 from hpc_connect.errors import SpecError, UnsupportedError
-from hpc_connect.spec import FIELD_NAMES, JobSpec
+from hpc_connect.spec import ALIASES, FIELD_NAMES, JobSpec
 
 if TYPE_CHECKING:
     import os
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
 
     from hpc_connect.quantities import DurationLike
 
-_ALIASES = ("partition", "project")
+_CAPABILITIES = frozenset(Capability)
 
 # Field of JobSpec → word of the compact form. ``cpus`` stands for so many tasks of one CPU each.
 WORDS = {
@@ -52,16 +54,20 @@ def spec_of(
             said twice.
     """
     for field, value in kwargs.items():
-        if field not in FIELD_NAMES and field not in _ALIASES:
+        if field not in FIELD_NAMES and field not in ALIASES:
             raise SpecError(field, value, f"is no field of a job; there are: {', '.join(FIELD_NAMES)}")
     if cpus is not None:
         for field, stands_for in (("tasks", cpus), ("cpus_per_task", 1)):
-            if kwargs.setdefault(field, stands_for) != stands_for:
+            if kwargs.get(field) is None:
+                kwargs[field] = stands_for
+            elif kwargs[field] != stands_for:
                 raise SpecError(
                     "cpus",
                     cpus,
                     f"stands for {field}={stands_for}, but {field}={kwargs[field]!r} is given too",
                 )
+    if kwargs.get("script") is not None and not args:
+        args = None  # the word must be there, even where a script says everything
     given = {
         "name": name,
         "commands": args,
@@ -85,21 +91,45 @@ def words_of(spec: JobSpec, known: Collection[str], backend: str) -> dict[str, A
 
     Args:
         spec: what is to be said.
-        known: further fields of JobSpec that the backend takes as keywords.
+        known: the capabilities of the backend: fields of that name it takes as keywords.
         backend: its name, for the error.
 
     Raises:
         UnsupportedError: a field that cannot be said.
     """
     given = spec.given()
-    if given.get("cpus_per_task") == 1:
-        del given["cpus_per_task"]
+    words = {**WORDS, **{field: field for field in _keywords(known)}}
+    if given.get("cpus_per_task", 1) != 1:
+        words["tasks"] = "tasks"  # ``cpus`` would say that each has one CPU
+    elif "tasks" in given:
+        given.pop("cpus_per_task", None)
+    said: dict[str, Any] = {"name": "job", "args": ()}
     for field, value in given.items():
-        if field not in WORDS and field not in known:
+        if field in words:
+            said[words[field]] = value
+        elif _is_asked(spec, field):
             raise UnsupportedError(
                 field, value, f"backend {backend!r} has no word for this field; leave it out"
             )
-    words = {WORDS.get(field, field): value for field, value in given.items()}
     if spec.time_limit is not None:
-        words["qtime"] = spec.time_limit.total_seconds()
-    return {"name": "job", "args": [], **words}
+        said["qtime"] = spec.time_limit.total_seconds()
+    return said
+
+
+def _keywords(known: Collection[str]) -> set[str]:
+    """Fields that a backend with these capabilities takes beyond the words that all know."""
+    found = {field for field in FIELD_NAMES if field in known and field not in WORDS}
+    if any(kind in known for kind in KINDS):
+        found |= {"dependencies", "dependency_mode"}
+    if Capability.ARRAY in known:
+        found.add("max_parallel")
+    if Capability.NO_REQUEUE in known:
+        found.add("requeue")
+    return found
+
+
+def _is_asked(spec: JobSpec, field: str) -> bool:
+    """Whether a given field asks for anything: ``exclusive=False`` does not, ``requeue=False`` does."""
+    if field in _CAPABILITIES and field != "requeue":
+        return field in spec.needs()
+    return field != "keep" or bool(spec.keep)
