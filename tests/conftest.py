@@ -84,19 +84,22 @@ def own_environment(
 def _started_by(session: str) -> list[psutil.Process]:
     """The children of this process, and every process anywhere that carries the mark of this session."""
     own = psutil.Process()
-    found = {child.pid: child for child in own.children(recursive=True) if not _of_python(child)}
+    found = {child.pid: child for child in own.children(recursive=True) if not _ends_with_us(child)}
     for process in psutil.process_iter():
         try:
-            if process != own and process.environ().get(MARK) == session and not _of_python(process):
+            if process != own and process.environ().get(MARK) == session and not _ends_with_us(process):
                 found[process.pid] = process
         except psutil.Error:
             continue  # it has ended meanwhile, or is not ours to look at
     return list(found.values())
 
 
-def _of_python(process: psutil.Process) -> bool:
-    """Whether it is the resource tracker of multiprocessing, which lives as long as its parent."""
-    return "multiprocessing.resource_tracker" in _command_line(process)
+def _ends_with_us(process: psutil.Process) -> bool:
+    """Whether it is one that lives exactly as long as its client; the jobs of a supervisor are looked at anyway."""
+    return any(
+        name in _command_line(process)
+        for name in ("multiprocessing.resource_tracker", "hpc_connect.local.supervisor")
+    )
 
 
 def _command_line(process: psutil.Process) -> str:
