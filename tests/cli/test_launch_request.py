@@ -66,7 +66,13 @@ def test_where_a_scheduler_gave_the_hosts_its_slots_are_respected(
     stand_in(bin_folder, kind="openmpi")
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
-    assert command(Request(["-n", "2", "app"])).argv[1:] == ["--oversubscribe", "-n", "2", "app"]
+    assert command(Request(["-n", "2", "app"])).argv[1:] == [
+        "--map-by",
+        "slot:OVERSUBSCRIBE",
+        "-n",
+        "2",
+        "app",
+    ]
     for variable in ("SLURM_JOB_ID", "PBS_NODEFILE", "PE_HOSTFILE", "LSB_JOBID"):
         with monkeypatch.context() as inside:
             inside.setenv(variable, "x")

@@ -35,7 +35,8 @@ import json, os, sys
 told = lambda *names: next(int(os.environ[name]) for name in names if name in os.environ)
 report = {
     "rank": told("OMPI_COMM_WORLD_RANK", "PMI_RANK"), "size": told("OMPI_COMM_WORLD_SIZE", "PMI_SIZE"),
-    "host": os.uname().nodename, "pid": os.getpid(), "cwd": os.getcwd(), "args": sys.argv[1:],
+    "host": os.uname().nodename, "node": os.environ.get("NODE"), "pid": os.getpid(), "cwd": os.getcwd(),
+    "args": sys.argv[1:],
     "cpus": len(os.sched_getaffinity(0)), "env": {k: v for k, v in os.environ.items() if k.startswith("TEST_")},
 }
 with open(os.path.join(os.path.dirname(__file__), f"report.{os.getpid()}"), "w") as file:
@@ -377,6 +378,60 @@ def test_a_host_gets_more_processes_than_it_has_cores(real: mpi.Mpi, program: li
         2,
         3,
     ]
+
+
+# ---------------------------------------------------------------- two hosts
+
+REMOTE_SHELL = """#!/bin/sh
+# In place of ssh: the same machine, but none of the caller's variables, as on another host.
+while [ "${1#-}" != "$1" ]; do shift; done
+node=$1; shift
+exec env -i PATH="$PATH" HOME=/nonexistent TMPDIR=/tmp NODE="$node" sh -c "$*"
+"""
+A, B = "198.51.100.1", "198.51.100.2"  # for documentation (RFC 5737), so that they are nobody's
+
+
+@pytest.fixture
+def two_hosts(real: mpi.Mpi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> mpi.Mpi:
+    """A launcher that reaches other hosts by a stand-in for ssh."""
+    shell = tmp_path / "remote-shell"
+    shell.write_text(REMOTE_SHELL)
+    shell.chmod(0o755)
+    option = {"openmpi": "--prtemca plm_ssh_agent", "openmpi-4": "--mca plm_rsh_agent"}
+    option |= {"debian-openmpi": option["openmpi-4"]}
+    monkeypatch.setenv("HPCC_LAUNCH_DEFAULT_OPTIONS", f"{option.get(real.name, '-launcher-exec')} {shell}")
+    return real
+
+
+@pytest.mark.parametrize(
+    ("words", "nodes"),
+    [
+        (["-n", "4", "--hosts", f"{A},{B}"], [A, A, B, B]),
+        (["-n", "3", "--hosts", f"{A},{B}"], [A, A, B]),
+        (["-n", "4", "--hosts", f"{A}:1,{B}:3"], [A, B, B, B]),
+        (["-n", "2", "--hosts", f"{A},{B}", "--per-node", "1"], [A, B]),
+        (["-n", "8", "--hosts", f"{A},{B}"], [A] * 4 + [B] * 4),
+    ],
+    ids=" ".join,
+)
+def test_hosts_are_filled_in_order(
+    two_hosts: mpi.Mpi, program: list[str], words: list[str], nodes: list[str]
+) -> None:
+    assert [report["node"] for report in reports(program, *words, *program)] == nodes
+
+
+def test_directory_and_variables_reach_other_hosts(
+    two_hosts: mpi.Mpi, program: list[str], tmp_path: Path
+) -> None:
+    variables = {f"TEST_{number}": value for number, value in enumerate(HOSTILE)}
+    words = [f"--env={name}={value}" for name, value in variables.items()]
+    found = reports(
+        program, "-n", "2", "--hosts", f"{A},{B}", f"--workdir={tmp_path}", *words, *program, *HOSTILE
+    )
+    assert [report["node"] for report in found] == [A, B]
+    assert [report["cwd"] for report in found] == [str(tmp_path)] * 2
+    assert [report["args"] for report in found] == [HOSTILE] * 2
+    assert [report["env"] for report in found] == [variables] * 2
 
 
 # ---------------------------------------------------------------- the launcher's own options, and dry runs

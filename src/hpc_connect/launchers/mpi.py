@@ -54,15 +54,14 @@ class OpenMPI4(Table):
         """Hosts with their slots, one mapping policy, and leave to do what the other launchers do unasked."""
         crowded = self._crowded(run, place)
         words = ["--allow-run-as-root"] if place.root else []
-        words += ["--oversubscribe"] if crowded else []
         if run.shares is not None:
             slots = [host if share is None else f"{host}:{share}" for host, share in run.shares]
             words += ["--host", ",".join(slots)]
-        mapping = "slot" if run.per_node is None else f"ppr:{run.per_node}:node"
-        if run.cpus_per_process is not None:
-            words += ["--map-by", f"{mapping}:PE={run.cpus_per_process}"]
-        elif run.per_node is not None:
-            words += ["--map-by", mapping]
+        mapping = ["slot" if run.per_node is None else f"ppr:{run.per_node}:node"]
+        mapping += [] if run.cpus_per_process is None else [f"PE={run.cpus_per_process}"]
+        mapping += ["OVERSUBSCRIBE"] if crowded else []  # --oversubscribe makes Open MPI 5 forget the slots
+        if mapping != ["slot"]:
+            words += ["--map-by", ":".join(mapping)]
         if run.bind is not None:
             overload = ":overload-allowed" if crowded and run.bind != "none" else ""
             words += self.say("bind", run.bind + overload)
