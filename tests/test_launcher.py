@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hpc_connect.cli.launch_request import HELP
 from hpc_connect.errors import ConfigError, HPCConnectError, LaunchError
 from hpc_connect.launcher import HPCLauncher, Place, Table
 from hpc_connect.launcher.installed import what_is_there, whereabouts
-from hpc_connect.launcher.reader import Reader
+from hpc_connect.launcher.reader import RESERVED, Reader
+from hpc_connect.launcher.run import PORTABLE
 from hpc_connect.launchers.mpi import MPICH, MPILauncher, OpenMPI4
-from hpc_connect.launchers.srun import Srun
+from hpc_connect.launchers.srun import Srun, SrunLauncher
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
 
 class MyLauncher(HPCLauncher):
@@ -425,3 +428,37 @@ def test_a_place_of_which_nothing_is_known_asks_for_nothing_special() -> None:
         "app",
     ]
     assert os.environ.get("OMPI_ALLOW_RUN_AS_ROOT") is None
+
+
+# ---------------------------------------------------------------- the page about it
+
+PAGE = Path(__file__).parent.parent / "docs" / "reference" / "hpc-launch.md"
+COLUMNS: list[tuple[HPCLauncher, str]] = [
+    (MPILauncher(), "openmpi 4.1.4"),
+    (MPILauncher(), "openmpi 5.0.11"),
+    (MPILauncher(), "mpich 4.0.2"),
+    (MPILauncher(), "intel 2021.18.1"),
+    (SrunLauncher(), ""),
+]
+TRANSLATION = re.compile(r"^\| `(-[^`]*)` \| (.*) \|$", re.MULTILINE)
+
+
+def test_the_reference_says_what_each_option_becomes() -> None:
+    rows = TRANSLATION.findall(PAGE.read_text())
+    assert {PORTABLE[option.split()[0]] for option, _ in rows} == {*PORTABLE.values()}
+    for option, cells in rows:
+        for said, (launcher, kind) in zip(cells.split(" | "), COLUMNS, strict=True):
+            words = [*option.split(), "app"]
+            if said == "refused":
+                assert option.split()[0] in refusal(*words, launcher=launcher, kind=kind)
+                continue
+            place = Place(cores=64)
+            found = launcher.command(words, program="launch", kind=kind, place=place, settings={}).argv
+            number = ["-n", "4"] if "-n 4" in option and said != "`-n 4`" else []
+            program = found.index("launch")
+            assert [*found[:program], *found[program + 1 :]] == [*said.strip("`").split(), *number, "app"]
+
+
+def test_the_reference_and_the_help_name_every_option() -> None:
+    for text in (PAGE.read_text(), HELP):
+        assert [option for option in [*PORTABLE, *RESERVED] if option not in text] == []
