@@ -211,13 +211,21 @@ def test_options_for_the_whole_run_stand_before_the_first_program() -> None:
 
 
 def test_a_portable_option_that_the_launcher_has_no_words_for_is_refused_by_name() -> None:
-    for words in (["--per-node", "2"], ["--hosts", "a"], ["--tag-output"], ["--env", "A=1"]):
+    for words in (["--per-node", "2"], ["--hosts", "a"], ["--tag-output"], ["--bind", "core"]):
         assert refusal(*words, "app").startswith(words[0])
 
 
-def test_any_launcher_can_be_given_a_time_limit() -> None:
-    found = MyLauncher().command(["--timeout", "3", "app"], program="launch", settings={}).argv
-    assert found == ["timeout", "--foreground", "--kill-after=10", "3", "launch", "app"]
+def test_directory_variables_and_time_limit_need_no_words_of_the_launcher() -> None:
+    words = ["--timeout", "3", "-n", "2", "--workdir", "d", "--env", "A=b c", "app"]
+    found = MyLauncher().command(words, program="launch", settings={}).argv
+    assert found == [
+        "timeout", "--foreground", "--kill-after=10", "3", "launch", "-n", "2", "env", "-C", "d", "A=b c", "app",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("words", [["a=b"], ["-configfile", "f"]])
+def test_env_cannot_start_what_is_no_plain_program(words: list[str]) -> None:
+    assert "A=1" in refusal("--env", "A=1", *words)
 
 
 def test_options_of_the_command_itself_are_refused_further_on() -> None:

@@ -67,7 +67,8 @@ class Table:
     """The words of a launcher. As it stands: an ``mpiexec`` of which only the MPI standard is known (§11.5).
 
     A subclass says how portable options are written in :attr:`says`, by templates; where a template is not
-    enough, in the methods. A portable option that it has no words for is refused by name.
+    enough, in the methods. What it has no words for is done without the launcher (``--workdir``, ``--env``,
+    ``--timeout``) or refused by name.
 
     Attributes:
         label: the launcher's name in messages.
@@ -141,11 +142,27 @@ class Table:
         return words
 
     def one_program(self, run: Run, program: Program) -> list[str]:
-        """The words of one program, after the number of its processes."""
-        words = self.say("workdir", program.workdir) if program.workdir is not None else []
+        """The words of one program, after the number of its processes.
+
+        Directory and variables are set by ``env`` where the launcher has no word for them.
+        """
+        words = []
+        by_env = []
+        if program.workdir is not None:
+            if "workdir" in self.says:
+                words += self.say("workdir", program.workdir)
+            else:
+                by_env += ["-C", program.workdir]
         for name, value in program.env:
-            words += self.say("env", name, value)
-        return [*words, *program.own_words, *program.argv]
+            if self.says_env(run):
+                words += self.say("env", name, value)
+            else:
+                by_env.append(f"{name}={value}")
+        return [*words, *program.own_words, *through_env(by_env, program)]
+
+    def says_env(self, run: Run) -> bool:
+        """Whether the launcher can set variables for one program of this run."""
+        return "env" in self.says
 
     def before(self, run: Run) -> list[str]:
         """What stands before the launcher's program: ``timeout`` of coreutils, unless it has a word for that.
@@ -197,12 +214,12 @@ def expanded(options: Sequence[str] | None, processes: int | None) -> list[str]:
     return [option.replace(placeholder, str(processes)) for option in options or ()]
 
 
-def through_env(program: Program, *, workdir: bool) -> list[str]:
-    """The program started by ``env``, which sets its variables and its directory (coreutils 8.28 and later)."""
-    words = ["-C", program.workdir] if workdir and program.workdir is not None else []
-    words += [f"{name}={value}" for name, value in program.env]
+def through_env(words: Sequence[str], program: Program) -> list[str]:
+    """The program, started by ``env`` with these words (``-C`` since coreutils 8.28); without words as it is."""
     if not words:
         return program.argv
-    if "=" in program.argv[0]:
-        raise LaunchError(f"a program whose name holds a '=' cannot be started by env: {program.argv[0]}")
+    if not program.argv or "=" in program.argv[0]:
+        raise LaunchError(
+            f"env cannot set {shortened(words[-1])} for a program {shortened(repr(program.argv[:1]))}"
+        )
     return ["env", *words, *program.argv]

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from hpc_connect.errors import LaunchError
 from hpc_connect.launcher import INSTALL, HPCLauncher, Place, Table, whereabouts
-from hpc_connect.launcher.table import through_env
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import ClassVar
 
-    from hpc_connect.launcher.run import Program, Run
+    from hpc_connect.launcher.run import Run
 
 
 class OpenMPI4(Table):
@@ -101,12 +100,9 @@ class OpenMPI5(OpenMPI4):
         " system-server set-sid hetero-nodes".split()
     )
 
-    def one_program(self, run: Run, program: Program) -> list[str]:
-        """As before; but here ``-x`` of one program also reaches the programs after it."""
-        if len(run.programs) == 1 or not program.argv:
-            return super().one_program(run, program)
-        words = self.say("workdir", program.workdir) if program.workdir is not None else []
-        return [*words, *program.own_words, *through_env(program, workdir=False)]
+    def says_env(self, run: Run) -> bool:
+        """``-x`` of one program also reaches the programs after it."""
+        return len(run.programs) == 1
 
     def warnings(self, run: Run) -> list[str]:
         """``-bind-to core`` with one dash is read as ``-b``, and the program becomes ``core``."""
@@ -252,11 +248,6 @@ class UnknownMPI(Table):
     counts = frozenset("n np".split())
     programs = OpenMPI5.programs | MPICH.programs
     says: ClassVar[Mapping[str, tuple[str, ...]]] = {"workdir": ("-wdir", "{0}")}
-
-    def one_program(self, run: Run, program: Program) -> list[str]:
-        """Variables are set by ``env``."""
-        words = self.say("workdir", program.workdir) if program.workdir is not None else []
-        return [*words, *program.own_words, *through_env(program, workdir=False)]
 
 
 _TABLES = {"openmpi4": OpenMPI4, "openmpi5": OpenMPI5, "mpich": MPICH, "intel": IntelMPI}

@@ -19,7 +19,10 @@ _BINDINGS = {"none": "none", "hwthread": "threads", "core": "cores", "socket": "
 
 
 class Srun(Table):
-    """The words of srun; its options are read as getopt does, so short ones may stand together."""
+    """The words of srun; its options are read as getopt does, so short ones may stand together.
+
+    It has none for variables: ``--export`` lets the caller's own win, and splits values at commas.
+    """
 
     label = "srun"
     one = frozenset(
@@ -108,11 +111,6 @@ class Srun(Table):
         share = slots.pop()
         return words if share is None else [*words, *self.say("per_node", share)]
 
-    def one_program(self, run: Run, program: Program) -> list[str]:
-        """Variables are set by ``env``: ``--export`` lets the caller's own win, and splits values at commas."""
-        words = self.say("workdir", program.workdir) if program.workdir is not None else []
-        return [*words, *program.own_words, *through_env(program, workdir=False)]
-
     def warnings(self, run: Run) -> list[str]:
         """Slurm counts time limits in minutes."""
         if run.timeout is None or run.timeout % 60 == 0:
@@ -141,7 +139,8 @@ def multi_prog(programs: Sequence[Program]) -> str:
     lines = []
     for program in programs:
         last = first + (program.processes or 1) - 1
-        words = through_env(program, workdir=True)
+        by_env = ["-C", program.workdir] if program.workdir is not None else []
+        words = through_env([*by_env, *(f"{name}={value}" for name, value in program.env)], program)
         line = " ".join([str(first) if last == first else f"{first}-{last}", *map(_quoted, words)])
         if len(words) > _MOST_WORDS or len(line.encode(errors="surrogateescape")) > _LONGEST_LINE:
             raise LaunchError(
