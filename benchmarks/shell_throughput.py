@@ -51,11 +51,15 @@ def main() -> int:
         files_before = open_files(os.getpid()), open_files(supervisor.pid)
 
         each = JOBS // ROUNDS
-        floor, ours = in_turns(ROUNDS, lambda: loop(bare_process, each), lambda: loop(job, each))
-        print(f"subprocess: {1000 * statistics.median(floor) / each:.2f} ms a job; "
-              f"shell backend: {1000 * statistics.median(ours) / each:.2f} ms a job "
-              f"({JOBS} jobs in {ROUNDS} rounds, {AT_ONCE} at once)")  # fmt: skip
-        promises.at_most("time of a job", ratio(ours, floor), 5, " times subprocess")
+        bare, ours = Work(bare_process, each, supervisor), Work(job, each, supervisor)
+        floor_times, times = in_turns(ROUNDS, bare.run, ours.run)
+        for what, seconds, work in (("subprocess", floor_times, bare), ("shell backend", times, ours)):
+            print(
+                f"{what}: {1000 * statistics.median(seconds) / each:.2f} ms a job, "
+                f"{1000 * work.cpu / JOBS:.2f} ms of CPU ({JOBS} jobs in {ROUNDS} rounds, {AT_ONCE} at once)"
+            )
+        note = f"{ours.cpu / bare.cpu:.2f} times the CPU"
+        promises.at_most("time of a job", ratio(times, floor_times), 5, " times subprocess", note)
 
         engines = [thread for thread in threading.enumerate() if thread is not threading.main_thread()]
         promises.at_most("threads of the engine", len(engines), 1, "")
@@ -73,15 +77,29 @@ def bare_process() -> subprocess.Popen[bytes]:
     return subprocess.Popen(["sh", "-c", "true"])
 
 
-def loop(start: Callable[[], Waitable], count: int) -> None:
-    """Start so many, never more than eight at once."""
-    running: deque[Waitable] = deque()
-    for _ in range(count):
-        if len(running) == AT_ONCE:
+class Work:
+    """So many jobs, never more than eight at once; and the CPU time of all that had a part in them."""
+
+    def __init__(self, start: Callable[[], Waitable], count: int, supervisor: psutil.Process) -> None:
+        self._start = start
+        self._count = count
+        self._supervisor = supervisor
+        self.cpu = 0.0
+
+    def run(self) -> None:
+        """Run them."""
+        before = self._cpu_so_far()
+        running: deque[Waitable] = deque()
+        for _ in range(self._count):
+            if len(running) == AT_ONCE:
+                check(running.popleft())
+            running.append(self._start())
+        while running:
             check(running.popleft())
-        running.append(start())
-    while running:
-        check(running.popleft())
+        self.cpu += self._cpu_so_far() - before
+
+    def _cpu_so_far(self) -> float:
+        return sum(os.times()[:4]) + sum(self._supervisor.cpu_times()[:4])
 
 
 def check(process: Waitable) -> None:
