@@ -79,8 +79,9 @@ def run(*words: str, **options: Any) -> subprocess.CompletedProcess[str]:
         try:
             output, errors = process.communicate(timeout=LIMIT)
         except subprocess.TimeoutExpired:
-            for part in [*psutil.Process(process.pid).children(recursive=True), process]:
-                part.kill()
+            for child in psutil.Process(process.pid).children(recursive=True):
+                child.kill()
+            process.kill()
             raise
     return subprocess.CompletedProcess(words, process.returncode, output, errors)
 
