@@ -84,6 +84,14 @@ def intent(job_id: str, **given: Any) -> Intent:
     )
 
 
+def mount_table(folder: str | os.PathLike[str], type_: str, options: str = "rw") -> str:
+    """A table of mounts that says of every folder what a test needs. What is done about it is real."""
+    table = os.path.join(folder, f"mountinfo-{type_}-{options}")
+    with open(table, "w", encoding="utf-8") as file:
+        file.write(f"1 0 0:1 / / rw - {type_} source {options}\n")
+    return table
+
+
 def say(what: object) -> None:
     sys.stdout.write(json.dumps(what) + "\n")
     sys.stdout.flush()

@@ -118,6 +118,12 @@ def test_a_job_seen_alive_after_its_end_is_disagreement_and_before_it_is_old_new
     assert str(news) in updated(announced, status(news, observed_at=LATER)).disagreement
 
 
+@pytest.mark.parametrize("news", SEEN_ALIVE)
+def test_an_end_of_which_nobody_knows_when_it_was_seen_is_not_doubted(news: JobState) -> None:
+    announced = status(JobState.COMPLETED)
+    assert updated(announced, status(news, observed_at=LATER)) == announced
+
+
 @pytest.mark.parametrize("known", [*LIVE, JobState.LOST])
 @pytest.mark.parametrize("news", list(JobState))
 def test_news_of_an_earlier_attempt_is_dropped(known: JobState, news: JobState) -> None:

@@ -26,6 +26,7 @@ from store_processes import (
     intend_many_times,
     intend_with_key,
     intent,
+    mount_table,
     note_end,
     spec,
 )
@@ -44,6 +45,19 @@ ELSEWHERE = replace(DEAD, host="another host")
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
     with Store(str(tmp_path / "state" / "jobs.sqlite3")) as opened:
+        yield opened
+
+
+@pytest.fixture(params=["local", "shared"])
+def options(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, object]:
+    """For a store on a local file system, and for one on a network file system whose locks work."""
+    return {} if request.param == "local" else {"mount_table": mount_table(tmp_path, "nfs4")}
+
+
+@pytest.fixture
+def raced(tmp_path: Path, options: dict[str, object]) -> Iterator[Store]:
+    """A store that other processes use with the same options."""
+    with Store(str(tmp_path / "state" / "jobs.sqlite3"), **options) as opened:
         yield opened
 
 
@@ -502,57 +516,68 @@ def test_the_job_of_a_process_that_was_killed_can_be_taken_over(store: Store) ->
 # ------------------------------------------------------------ other processes
 
 
-def test_many_processes_write_at_once_and_nothing_is_lost(store: Store) -> None:
+def test_many_processes_write_at_once_and_nothing_is_lost(raced: Store, options: dict[str, object]) -> None:
     with ExitStack() as stack:
         children = [
-            stack.enter_context(Child(intend_many_times, store.path, f"child{number}", 40))
+            stack.enter_context(Child(intend_many_times, raced.path, f"child{number}", 25, **options))
             for number in range(6)
         ]
         said = started_together(children)
-    assert all(len(ids) == 40 for ids in said)
-    assert {job.id for job in store.unfinished("here")} == {job_id for ids in said for job_id in ids}
+    assert all(len(ids) == 25 for ids in said)
+    assert {job.id for job in raced.unfinished("here")} == {job_id for ids in said for job_id in ids}
 
 
-def test_of_many_processes_with_one_key_one_submits(store: Store) -> None:
+def test_of_many_processes_with_one_key_one_submits(raced: Store, options: dict[str, object]) -> None:
     with ExitStack() as stack:
         children = [
-            stack.enter_context(Child(intend_with_key, store.path, f"job{number}", "mine", "true"))
+            stack.enter_context(Child(intend_with_key, raced.path, f"job{number}", "mine", "true", **options))
             for number in range(6)
         ]
         said = [answer for (answer,) in started_together(children)]
     assert len(set(said)) == 1
-    assert [job.id for job in store.unfinished("here")] == [said[0]]
+    assert [job.id for job in raced.unfinished("here")] == [said[0]]
 
 
-def test_of_many_processes_with_one_key_and_two_specifications_one_kind_is_refused(store: Store) -> None:
+def test_of_many_processes_with_one_key_and_two_specifications_one_kind_is_refused(
+    raced: Store, options: dict[str, object]
+) -> None:
     with ExitStack() as stack:
         children = [
             stack.enter_context(
-                Child(intend_with_key, store.path, f"job{number}", "mine", ["true", "false"][number % 2])
+                Child(
+                    intend_with_key,
+                    raced.path,
+                    f"job{number}",
+                    "mine",
+                    ["true", "false"][number % 2],
+                    **options,
+                )
             )
             for number in range(6)
         ]
         said = [answer for (answer,) in started_together(children)]
     assert said.count("SpecError") == 3
     assert len(set(said)) == 2
-    assert len(store.unfinished("here")) == 1
+    assert len(raced.unfinished("here")) == 1
 
 
-def test_of_many_processes_one_takes_a_job_over(store: Store) -> None:
-    store.intend(intent("a", sender=DEAD))
+def test_of_many_processes_one_takes_a_job_over(raced: Store, options: dict[str, object]) -> None:
+    raced.intend(intent("a", sender=DEAD))
     with ExitStack() as stack:
-        children = [stack.enter_context(Child(adopt, store.path, "a")) for _ in range(6)]
+        children = [stack.enter_context(Child(adopt, raced.path, "a", **options)) for _ in range(6)]
         for child in children:
             assert child.hear() == "ready"
         for child in children:
             child.go_on()
         said = [child.hear() for child in children]  # all of them still live
         assert sorted(said) == [False] * 5 + [True]
-        assert store.find("a").sender == ProcessIdentity.of(children[said.index(True)].pid)
+        assert raced.find("a").sender == ProcessIdentity.of(children[said.index(True)].pid)
 
 
-def test_of_many_processes_with_different_news_one_announces_the_end(store: Store) -> None:
-    store.intend(intent("a"))
+def test_of_many_processes_with_different_news_one_announces_the_end(
+    raced: Store, options: dict[str, object]
+) -> None:
+    raced.intend(intent("a"))
     ends = [
         ("COMPLETED", 0),
         ("FAILED", 1),
@@ -562,9 +587,9 @@ def test_of_many_processes_with_different_news_one_announces_the_end(store: Stor
         ("RUNNING", None),
     ]
     with ExitStack() as stack:
-        children = [stack.enter_context(Child(note_end, store.path, "a", *end)) for end in ends]
+        children = [stack.enter_context(Child(note_end, raced.path, "a", *end, **options)) for end in ends]
         said = [tuple(answer) for (answer,) in started_together(children)]
-    final = store.find("a").status
+    final = raced.find("a").status
     assert final.state in SETTLED
     settled = [answer for answer in said if answer[0] in SETTLED]
     assert set(settled) == {(final.state, final.exit_code)}

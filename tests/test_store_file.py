@@ -30,6 +30,7 @@ from store_processes import (
     intend_with_small_files,
     intent,
     keep_open,
+    mount_table,
 )
 
 if TYPE_CHECKING:
@@ -50,27 +51,14 @@ def path(tmp_path: Path) -> str:
     return str(tmp_path / "state" / "hpc_connect" / "jobs.sqlite3")
 
 
-class Mounts:
-    """Tables of mounts that say of the folder what a test needs. How it is used is real, what it is is not."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def table(self, type_: str, options: str = "rw") -> str:
-        table = self._folder / f"mountinfo-{type_}-{options}"
-        table.write_text(f"1 0 0:1 / / rw - {type_} source {options}\n")
-        return str(table)
-
-
-@pytest.fixture
-def mounts(tmp_path: Path) -> Mounts:
-    return Mounts(tmp_path)
-
-
 @pytest.fixture(params=["local", "shared"])
-def options(request: pytest.FixtureRequest, mounts: Mounts) -> dict[str, object]:
+def options(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, object]:
     """For a store on a local file system, and for one on a network file system whose locks work."""
-    return {} if request.param == "local" else {"mount_table": mounts.table("nfs4", "rw,local_lock=none")}
+    return (
+        {}
+        if request.param == "local"
+        else {"mount_table": mount_table(tmp_path, "nfs4", "rw,local_lock=none")}
+    )
 
 
 def ids(store: Store) -> set[str]:
@@ -452,11 +440,11 @@ def test_locally_no_commit_and_no_copying_of_the_log_happen_at_the_same_moment(p
 # ------------------------------------------------------------ file systems of several hosts
 
 
-def test_locally_the_log_is_written_ahead_and_on_a_network_never(path: str, mounts: Mounts) -> None:
+def test_locally_the_log_is_written_ahead_and_on_a_network_never(path: str, tmp_path: Path) -> None:
     with Store(path) as store:
         store.intend(intent("a"))
     assert journal_mode(path) == "wal"
-    with Store(path + "2", mount_table=mounts.table("lustre", "rw,flock")) as store:
+    with Store(path + "2", mount_table=mount_table(tmp_path, "lustre", "rw,flock")) as store:
         store.intend(intent("a"))
         assert not os.path.exists(path + "2-wal")
         assert not os.path.exists(path + "2-shm")
@@ -470,13 +458,15 @@ def test_a_commit_outlives_a_loss_of_power(path: str, options: dict[str, object]
     assert synchronous == (extra if options else full)
 
 
-def test_a_local_store_that_is_reached_over_a_network_changes_for_good(path: str, mounts: Mounts) -> None:
+def test_a_local_store_that_is_reached_over_a_network_changes_for_good(path: str, tmp_path: Path) -> None:
     """As on a file server, where the same home is local."""
-    shared = mounts.table("nfs4")
+    shared = mount_table(tmp_path, "nfs4")
     with Store(path) as store:
         store.intend(intent("a"))
+    os.mkdir(path + "-shm")  # the memory that processes on one host share cannot be had
     with Store(path, mount_table=shared) as store:
         assert ids(store) == {"a"}
+    os.rmdir(path + "-shm")
     assert journal_mode(path) == "delete"
     with Store(path) as local, Store(path, mount_table=shared) as remote:
         local.intend(intent("b"))
@@ -485,12 +475,12 @@ def test_a_local_store_that_is_reached_over_a_network_changes_for_good(path: str
     assert journal_mode(path) == "delete"
 
 
-def test_a_local_store_in_use_on_the_file_server_is_not_shared_meanwhile(path: str, mounts: Mounts) -> None:
+def test_a_local_store_in_use_on_the_file_server_is_not_shared_meanwhile(path: str, tmp_path: Path) -> None:
     with Store(path) as store:
         store.intend(intent("a"))
     with (
         Child(keep_open, path) as child,
-        Store(path, mount_table=mounts.table("nfs4"), patience=SOON) as remote,
+        Store(path, mount_table=mount_table(tmp_path, "nfs4"), patience=SOON) as remote,
     ):
         assert child.hear() == "open"
         with pytest.raises(StoreError, match="locked by another process"):
@@ -504,9 +494,9 @@ def test_a_local_store_in_use_on_the_file_server_is_not_shared_meanwhile(path: s
     ("type_", "option"), [("nfs", "nolock"), ("lustre", "localflock"), ("fuse.sshfs", "rw")]
 )
 def test_where_locks_stay_on_their_host_the_first_host_alone_uses_the_store(
-    path: str, mounts: Mounts, type_: str, option: str
+    path: str, tmp_path: Path, type_: str, option: str
 ) -> None:
-    table = mounts.table(type_, option)
+    table = mount_table(tmp_path, type_, option)
     for job_id in "ab":
         with Store(path, mount_table=table) as store:
             store.intend(intent(job_id))
@@ -520,8 +510,8 @@ def test_where_locks_stay_on_their_host_the_first_host_alone_uses_the_store(
         assert ids(store) == {"a", "b"}
 
 
-def test_where_locks_work_between_hosts_no_host_is_recorded(path: str, mounts: Mounts) -> None:
-    with Store(path, mount_table=mounts.table("nfs4", "local_lock=none")) as store:
+def test_where_locks_work_between_hosts_no_host_is_recorded(path: str, tmp_path: Path) -> None:
+    with Store(path, mount_table=mount_table(tmp_path, "nfs4", "local_lock=none")) as store:
         store.intend(intent("a"))
     assert os.listdir(os.path.dirname(path)) == [os.path.basename(path)]
 
@@ -529,10 +519,15 @@ def test_where_locks_work_between_hosts_no_host_is_recorded(path: str, mounts: M
 @needs_seccomp
 @pytest.mark.parametrize("error", ["ENOLCK", "ENOSYS"])
 def test_where_locks_do_not_work_the_store_is_refused_with_the_remedy(
-    path: str, mounts: Mounts, error: str
+    path: str, tmp_path: Path, error: str
 ) -> None:
     with Child(
-        intend_while_failing, path, "first", "lock", error, mount_table=mounts.table("lustre", "noflock")
+        intend_while_failing,
+        path,
+        "first",
+        "lock",
+        error,
+        mount_table=mount_table(tmp_path, "lustre", "noflock"),
     ) as child:
         kind, message = child.hear()
     assert kind == "StoreError"

@@ -10,7 +10,7 @@ import pytest
 
 from hpc_connect.errors import StoreError
 from hpc_connect.store import Store, schema
-from store_processes import intent
+from store_processes import intent, mount_table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +22,7 @@ def path(tmp_path: Path) -> str:
 
 
 def change(path: str, *statements: str) -> None:
-    with closing(sqlite3.connect(path)) as connection, connection:
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         for statement in statements:
             connection.execute(statement)
 
@@ -68,12 +68,24 @@ def test_a_store_that_a_newer_version_takes_over_meanwhile_is_written_no_more(pa
 
 
 @pytest.mark.parametrize(
-    "statement", ["CREATE TABLE people (name)", "PRAGMA user_version = 1", "PRAGMA application_id = 7"]
+    "statements",
+    [
+        ["CREATE TABLE people (name)"],
+        ["PRAGMA user_version = 1"],
+        ["PRAGMA application_id = 7"],
+        ["PRAGMA journal_mode = WAL", "CREATE TABLE people (name)"],
+    ],
 )
-def test_the_database_of_another_program_is_left_alone(path: str, statement: str) -> None:
-    change(path, statement)
+@pytest.mark.parametrize("type_", ["ext4", "nfs4"])
+def test_the_database_of_another_program_is_left_alone(
+    tmp_path: Path, path: str, statements: list[str], type_: str
+) -> None:
+    change(path, *statements)
     before = content(path)
-    with Store(path) as store, pytest.raises(StoreError, match="of another program"):
+    with (
+        Store(path, mount_table=mount_table(tmp_path, type_)) as store,
+        pytest.raises(StoreError, match="of another program"),
+    ):
         store.intend(intent("a"))
     assert content(path) == before
 
