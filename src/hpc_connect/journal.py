@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import atexit
 import logging
+import os
 import threading
 from typing import TYPE_CHECKING
 
 from hpc_connect.engine import engine
 from hpc_connect.errors import StoreError
+from hpc_connect.evidence import SETTLED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,50 +24,54 @@ _MOMENT = 0.02  # seconds; nobody waits for these notes, and what they say can b
 
 
 class Journal:
-    """What was learned of jobs, on its way into the store."""
+    """What was learned of jobs, on its way into the store.
 
-    def __init__(self, store: Store) -> None:
+    Args:
+        store: where it goes.
+        settled: called with our id of each job whose end is safely in the store, not on the engine's thread.
+    """
+
+    def __init__(self, store: Store, settled: Callable[[str], None]) -> None:
         self.store = store
+        self._settled = settled
         self._lock = threading.Lock()
+        self._writing = threading.Lock()
         self._statuses: dict[str, JobStatus] = {}
         self._native_ids: dict[str, str] = {}
-        self._afterwards: list[Callable[[], None]] = []
         self._scheduled = False
-        atexit.register(self.flush)
+        self._process = os.getpid()
+        atexit.register(self._flush_at_exit)
 
-    def note(
-        self,
-        job_id: str,
-        status: JobStatus,
-        native_id: str | None = None,
-        afterwards: Callable[[], None] | None = None,
-    ) -> None:
-        """Have a status stored soon, and something done when it is safely there."""
+    def note(self, job_id: str, status: JobStatus, native_id: str | None = None) -> None:
+        """Have a status stored soon, and perhaps the native id; on the engine's thread."""
         with self._lock:
             self._statuses[job_id] = status
             if native_id is not None:
                 self._native_ids[job_id] = native_id
-            if afterwards is not None:
-                self._afterwards.append(afterwards)
             if self._scheduled:
                 return
             self._scheduled = True
-        engine().call(engine().call_later, _MOMENT, self.flush)
+        engine().call_later(_MOMENT, engine().block, self.flush)
 
     def flush(self) -> None:
         """Store now what was noted."""
-        with self._lock:
-            statuses, self._statuses = self._statuses, {}
-            native_ids, self._native_ids = self._native_ids, {}
-            afterwards, self._afterwards = self._afterwards, []
-            self._scheduled = False
+        with self._writing:
+            with self._lock:
+                statuses, self._statuses = self._statuses, {}
+                native_ids, self._native_ids = self._native_ids, {}
+                self._scheduled = False
             if not statuses:
                 return
             try:
-                self.store.note_statuses(statuses, native_ids)
+                stored = self.store.note_statuses(statuses, native_ids)
             except StoreError:
                 # The records stay where they are, so whoever looks next finds the same out again.
                 _log.exception("the store does not take the states of %d jobs", len(statuses))
                 return
-        for action in afterwards:
-            action()
+        for job_id, status in stored.items():
+            if status.state in SETTLED:
+                self._settled(job_id)
+
+    def _flush_at_exit(self) -> None:
+        if os.getpid() == self._process:  # a fork has neither the engine's news nor, perhaps, its locks
+            self.flush()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import stat
 import sys
 from typing import TYPE_CHECKING
 
@@ -17,24 +18,21 @@ from hpc_connect.backend import SpecBackend
 from hpc_connect.capability import Capability
 from hpc_connect.cluster import ClusterConfig
 from hpc_connect.engine import engine
-from hpc_connect.errors import HPCConnectError, SpecError, SubmitError, UnsupportedError
-from hpc_connect.group import ProcessGroup
-from hpc_connect.job import JobProcess
-from hpc_connect.journal import Journal
+from hpc_connect.errors import SpecError, SubmitError, UnsupportedError
 from hpc_connect.local import machine, orders
 from hpc_connect.local.plan import Plan
+from hpc_connect.local.recovery import Recovery
 from hpc_connect.local.runner import LocalRunner
-from hpc_connect.local.waiting import Slots
+from hpc_connect.local.verbs import Verbs
 from hpc_connect.records.folder import RecordFolder
 from hpc_connect.script import DEFAULT_SHELL, render
-from hpc_connect.spec import JobSpec
-from hpc_connect.status import JobState, JobStatus
 from hpc_connect.store import Store
 
 if TYPE_CHECKING:
+    from hpc_connect.job import JobProcess
     from hpc_connect.process import HPCProcess
     from hpc_connect.quantities import Duration
-    from hpc_connect.store import StoredJob
+    from hpc_connect.spec import JobSpec
 
 _CAPABILITIES = frozenset(
     {
@@ -105,24 +103,25 @@ class ShellBackend(SpecBackend):
         ends first, such jobs wait until :meth:`recover` is called in another.
         """
         self._refuse_unsupported(spec, key)
-        spec = spec.located(os.path.abspath(spec.workdir or os.curdir))
-        self._check_here(spec)
+        workdir = _folder(spec)
         runner = self._runner()
-        plan = Plan(self, runner, spec, self._shell(spec), self._find)
-        plan.write_files(self._script(spec))
+        recovery = Recovery(self, runner)
+        plan = Plan(self, runner, spec, workdir, recovery.depended_on)
+        self._check_here(spec, workdir, waits=plan.waits)
+        runner.outbox.open()
+        plan.write_files(self._script(spec), orders.program(spec, self._shell(spec)))
         try:
-            stored = runner.journal.store.intend_many(plan.intents(key), rerun=rerun)[0]
-        except HPCConnectError:
+            stored = runner.store.intend_many(plan.intents(key), rerun=rerun)[0]
+        except BaseException:
             plan.remove_files()
             raise
         if stored.id != plan.id:  # somebody has used the key before
             plan.remove_files()
-            return self._handle_of(stored)
+            return recovery.handle_of(stored)
         return plan.start(stored.sequence)
 
-    def _check_here(self, spec: JobSpec) -> None:
+    def _check_here(self, spec: JobSpec, workdir: str, *, waits: bool) -> None:
         """Refuse what would fail on this machine."""
-        workdir = spec.workdir or os.curdir
         if spec.nodes is not None and spec.nodes > 1:
             raise UnsupportedError("nodes", spec.nodes, f"backend {self.name!r} has one node: this machine")
         asked = max(spec.gpus or 0, spec.gpus_per_node or 0, (spec.gpus_per_task or 0) * (spec.tasks or 1))
@@ -130,8 +129,8 @@ class ShellBackend(SpecBackend):
             raise UnsupportedError("gpus", asked, f"this machine has {self.config.gpus_per_node}")
         if not os.path.isdir(workdir):
             raise SpecError("workdir", workdir, "is no folder on this machine")
-        if spec.stdin is not None and not os.access(os.path.join(workdir, spec.stdin), os.R_OK):
-            raise SpecError("stdin", spec.stdin, "cannot be read")
+        if spec.stdin is not None and not waits:  # a job that waits may read what another one writes
+            _check_input(os.path.join(workdir, spec.stdin))
         program = orders.program(spec, self._shell(spec))[0]
         if shutil.which(program) is None:
             field = "shell" if spec.script is None else "script"
@@ -159,22 +158,7 @@ class ShellBackend(SpecBackend):
         Raises:
             SpecError: there is no such job in the store, nor a record of one.
         """
-        runner = self._runner()
-        known = runner.handles.get(native_id)
-        if known is not None:
-            return known
-        store = runner.journal.store
-        stored = store.find(native_id) or store.find_native(self.name, native_id)
-        if stored is not None:
-            return self._handle_of(stored)
-        start = runner.folder.find_native(native_id)
-        if start is None:
-            raise SpecError(
-                "native_id", native_id, f"is no job of {self.name!r} that left a trace on this machine"
-            )
-        job = JobProcess(self, start.name, JobStatus(state=JobState.UNKNOWN), native_id=native_id)
-        runner.follow(job)
-        return job
+        return Recovery(self, self._runner()).attach(native_id)
 
     def recover(self) -> list[HPCProcess]:
         """Handles of all jobs in the store that have not ended.
@@ -182,75 +166,7 @@ class ShellBackend(SpecBackend):
         A job whose submitting process has ended before it could start is started by this one; the claim
         in the record folder sees to it that nothing runs twice.
         """
-        stored = self._runner().journal.store.unfinished(self.name)
-        return [self._taken_over(job) for job in stored if job.array_id is None]
-
-    def _taken_over(self, stored: StoredJob, slots: Slots | None = None) -> HPCProcess:
-        """A handle of a job that has not ended, which is started if nobody else ever will."""
-        runner = self._runner()
-        known = runner.handles.get(stored.id)
-        if known is not None:
-            return known
-        elements = runner.journal.store.elements(stored.id)
-        if elements:
-            spec = JobSpec.from_record(stored.spec or {})
-            slots = Slots(spec.max_parallel) if spec.max_parallel else None
-            return self._group(stored, [self._taken_over(element, slots) for element in elements], elements)
-        started = runner.folder.find_start(stored.id) or runner.folder.find_end(
-            stored.id, stored.status.attempt
-        )
-        if started or not runner.journal.store.adopt(stored.id):
-            job = self._handle_of(stored)
-            if slots is not None and job.poll() is None and slots.take():
-                job.add_done_callback(lambda _: engine().call(slots.give_back))
-            return job
-        array = stored if stored.array_id is None else runner.journal.store.find(stored.array_id)
-        spec = JobSpec.from_record((array or stored).spec or {})
-        plan = Plan(
-            self,
-            runner,
-            spec,
-            self._shell(spec),
-            self._find,
-            job_id=stored.array_id or stored.id,
-            slots=slots,
-        )
-        return plan.start_again(stored)
-
-    def _handle_of(self, stored: StoredJob) -> HPCProcess:
-        """A handle of a job in the store: the one there is, or one that follows it."""
-        runner = self._runner()
-        known = runner.handles.get(stored.id)
-        if known is not None:
-            return known
-        elements = runner.journal.store.elements(stored.id)
-        if elements:
-            return self._group(stored, [self._handle_of(element) for element in elements], elements)
-        job = JobProcess(
-            self,
-            stored.id,
-            stored.status,
-            native_id=stored.native_id or "",
-            output_path=stored.output_path,
-            error_path=stored.error_path,
-        )
-        if not stored.status.state.terminal or stored.status.state is JobState.LOST:
-            runner.follow(job, keep=stored.keep)
-        return job
-
-    def _group(
-        self, array: StoredJob, processes: list[HPCProcess], elements: list[StoredJob]
-    ) -> ProcessGroup:
-        indexes = [element.array_index or 0 for element in elements]
-        group = ProcessGroup(array.id, processes, indexes)
-        self._runner().watch_group(group)
-        return group
-
-    def _find(self, target: str) -> HPCProcess:
-        try:
-            return self.attach(target)
-        except SpecError as error:
-            raise SpecError("dependencies", target, error.allowed) from error
+        return Recovery(self, self._runner()).recover()
 
     def _runner(self) -> LocalRunner:
         """What runs the jobs of this cluster in this process; made when it is first needed."""
@@ -258,9 +174,11 @@ class ShellBackend(SpecBackend):
             self.config.work_dir or os.path.join(configuration.data_folder(), self.name)
         )
         state = os.path.join(configuration.state_folder(), "jobs.sqlite3")
-        return engine().service(("local runner", folder, state), lambda: self._new_runner(folder, state))
+        grace_window = self.config.grace_window.total_seconds()
+        key = ("local runner", folder, state, grace_window)
+        return engine().service(key, lambda: self._new_runner(folder, state, grace_window))
 
-    def _new_runner(self, folder: str, state: str) -> LocalRunner:
+    def _new_runner(self, folder: str, state: str, grace_window: float) -> LocalRunner:
         records = RecordFolder(folder)
         try:
             records.make()
@@ -268,37 +186,37 @@ class ShellBackend(SpecBackend):
             advice = f"set work_dir of cluster {self.name!r}"
             problem = f"the record folder {folder} cannot be made: {error.strerror}; {advice}"
             raise SubmitError(problem) from error
-        return LocalRunner(records, Journal(Store(state)), self.config.grace_window.total_seconds())
+        return LocalRunner(records, Store(state), grace_window)
 
     # ------------------------------------------------------------------ what a handle asks for
 
     def cancel_job(self, job: JobProcess, signal: int, grace: Duration) -> None:
         """See :class:`~hpc_connect.job.JobControl`, as for the verbs below."""
-        self._runner().cancel(job, signal, grace)
+        Verbs(self._runner()).cancel(job, signal, grace.total_seconds())
 
     def hold_job(self, job: JobProcess) -> None:
         """Only a job that waits in this process can be held."""
-        self._runner().hold(job)
+        Verbs(self._runner()).hold(job)
 
     def release_job(self, job: JobProcess) -> None:
         """Let it start."""
-        self._runner().release(job)
+        Verbs(self._runner()).release(job)
 
     def suspend_job(self, job: JobProcess) -> None:
         """SIGSTOP to all its processes."""
-        self._runner().suspend(job)
+        Verbs(self._runner()).suspend(job)
 
     def resume_job(self, job: JobProcess) -> None:
         """SIGCONT to all its processes."""
-        self._runner().resume(job)
+        Verbs(self._runner()).resume(job)
 
     def requeue_job(self, job: JobProcess) -> None:
         """Only the process that submitted it can."""
-        self._runner().requeue(job)
+        Verbs(self._runner()).requeue(job)
 
     def signal_job(self, job: JobProcess, signal: int) -> None:
         """To all its processes."""
-        self._runner().signal(job, signal)
+        Verbs(self._runner()).signal(job, signal)
 
     def follow_job(self, job: JobProcess) -> None:
         """Observe it from this process, a fork of the one that submitted it."""
@@ -313,6 +231,30 @@ class ShellBackend(SpecBackend):
                 return file.read()
         except OSError:
             return b""
+
+
+def _folder(spec: JobSpec) -> str:
+    """Where the job runs, as an absolute path."""
+    if spec.workdir is not None and os.path.isabs(spec.workdir):
+        return spec.workdir
+    try:
+        here = os.getcwd()
+    except FileNotFoundError as error:
+        raise SpecError(
+            "workdir", spec.workdir, "the folder this program runs in is gone; name another"
+        ) from error
+    return here if spec.workdir is None else os.path.join(here, spec.workdir)
+
+
+def _check_input(path: str) -> None:
+    try:
+        mode = os.stat(path).st_mode
+    except OSError as error:
+        raise SpecError("stdin", path, f"cannot be read: {error.strerror}") from error
+    if stat.S_ISDIR(mode) or stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):
+        raise SpecError("stdin", path, "must be a file")
+    if not os.access(path, os.R_OK):
+        raise SpecError("stdin", path, "may not be read by this user")
 
 
 BACKEND = ShellBackend

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import os
-import stat
+import re
 from typing import TYPE_CHECKING, Any
 
-from hpc_connect.errors import SpecError
 from hpc_connect.job import DEFAULT_GRACE
 from hpc_connect.script import interpreter
 
@@ -19,10 +16,18 @@ if TYPE_CHECKING:
 
 DEFAULT_NAME = "job"
 
-# A job is no rank of the MPI program that may have submitted it; what an enclosing batch job says of its nodes stays.
+# A job is no rank of the MPI program that may have submitted it, and not the job that may have either; what an
+# enclosing batch job says of its nodes stays.
 _RANK_VARIABLES = ("PMI_", "PMIX_", "PMI2_", "OMPI_", "PRTE_", "HYDI_", "HYDRA_", "MPI_LOCAL")
+_JOB_VARIABLES = (
+    "HPC_CONNECT_JOB_ID",
+    "HPC_CONNECT_JOB_NAME",
+    "HPC_CONNECT_ATTEMPT",
+    "HPC_CONNECT_ARRAY_INDEX",
+)
 _MINIMAL_VARIABLES = ("HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "PATH")
 _LONGEST_NAME = 200  # bytes of the job's name in the name of a file
+_WORD = re.compile(r"\{(name|id|index)\}")
 
 
 def environment(spec: JobSpec, environ: Mapping[str, str]) -> dict[str, str]:
@@ -33,77 +38,32 @@ def environment(spec: JobSpec, environ: Mapping[str, str]) -> dict[str, str]:
     else:
         names = _MINIMAL_VARIABLES if inherit is False else (*_MINIMAL_VARIABLES, *inherit)
         found = {name: environ[name] for name in names if name in environ}
+    for name in _JOB_VARIABLES:
+        found.pop(name, None)
     if spec.script is not None:
-        for name, value in (spec.env or {}).items():
-            if value is None:
-                found.pop(name, None)
-            else:
-                found[name] = value
+        given = dict(spec.env or {})
         if spec.launcher is not None:
-            found.setdefault("HPC_CONNECT_LAUNCHER", spec.launcher)
+            given.setdefault("HPC_CONNECT_LAUNCHER", spec.launcher)
+        found.update({name: value for name, value in given.items() if value is not None})
+        for name in [name for name, value in given.items() if value is None]:
+            found.pop(name, None)
     return found
 
 
 def output_paths(spec: JobSpec, workdir: str, job_id: str, index: int | None) -> tuple[str, str]:
     """Where standard output and standard error go; the same path twice when both go to one file."""
-    name = _file_name(spec.name or DEFAULT_NAME)
     default = "{name}.{id}.out" if index is None else "{name}.{id}.{index}.out"
-    patterns = (spec.stdout or default, spec.stderr or spec.stdout or default)
-    words = {"{name}": name, "{id}": job_id, "{index}": "" if index is None else str(index)}
+    name = _file_name(spec.name or DEFAULT_NAME)
+    words = {"name": name, "id": job_id, "index": "" if index is None else str(index)}
 
     def path(pattern: str) -> str:
-        for word, value in words.items():
-            pattern = pattern.replace(word, value)
-        return os.path.normpath(os.path.join(workdir, pattern))
+        return os.path.join(workdir, _WORD.sub(lambda word: words[word[1]], pattern))
 
-    return path(patterns[0]), path(patterns[1])
+    return path(spec.stdout or default), path(spec.stderr or spec.stdout or default)
 
 
 def _file_name(name: str) -> str:
     return name.replace("/", "_").encode()[:_LONGEST_NAME].decode(errors="ignore")
-
-
-def check_output(path: str, field: str) -> bool:
-    """Make the folders above an output file, and see that it can be written.
-
-    Returns:
-        Whether there was something before.
-
-    Raises:
-        SpecError: that cannot be done.
-    """
-    try:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        if os.path.isdir(path):
-            raise IsADirectoryError(errno.EISDIR, "is a folder")
-        existed = os.path.exists(path)
-        _open_regular(path, os.O_CREAT)
-    except OSError as error:
-        raise SpecError(field, path, f"cannot be written: {error.strerror}") from error
-    return existed
-
-
-def empty_output(path: str) -> None:
-    """Cut a file to nothing: a job does not write behind what an earlier one wrote."""
-    with contextlib.suppress(OSError):
-        _open_regular(path, os.O_TRUNC)
-
-
-def _open_regular(path: str, flags: int) -> None:
-    """Open and close a file; not a device or a pipe, where opening is an act of its own."""
-    if not os.path.exists(path) or stat.S_ISREG(os.stat(path).st_mode):
-        os.close(os.open(path, os.O_WRONLY | os.O_CLOEXEC | flags, 0o666))
-
-
-def write_script(path: str, text: str, mode: int) -> None:
-    """Write a script whole, with the bytes that ``surrogateescape`` stands for.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
-    with open(descriptor, "w", encoding="utf-8", errors="surrogateescape", newline="\n") as file:
-        file.write(text)
 
 
 def order(
@@ -111,30 +71,33 @@ def order(
     *,
     job_id: str,
     index: int | None,
-    attempt: int,
-    script: str,
     argv: list[str],
     workdir: str,
     outputs: tuple[str, str],
     environ: Mapping[str, str],
+    script_size: int,
 ) -> dict[str, Any]:
-    """The message that starts a job."""
+    """What is to be done for one job.
+
+    Args:
+        spec: what was asked for.
+        job_id, index: our id of the submission, and the index in an array.
+        argv: what runs the script.
+        workdir: where, an absolute path.
+        outputs: see :func:`output_paths`.
+        environ: what the job starts with, see :func:`environment`.
+        script_size: bytes in the script.
+    """
     name = job_id if index is None else f"{job_id}.{index}"
-    variables = {
-        **environment(spec, environ),
-        "HPC_CONNECT_JOB_ID": name,
-        "HPC_CONNECT_ATTEMPT": str(attempt),
-    }
+    variables = {**environ, "HPC_CONNECT_JOB_ID": name, "HPC_CONNECT_ATTEMPT": "1"}
     variables["HPC_CONNECT_JOB_NAME"] = spec.name or DEFAULT_NAME
     if index is not None:
         variables["HPC_CONNECT_ARRAY_INDEX"] = str(index)
     warning = spec.signal_before_end
     return {
-        "name": name,
-        "id": job_id,
-        "array_index": "-" if index is None else str(index),
-        "attempt": attempt,
-        "argv": [*argv, script],
+        "attempt": 1,
+        "argv": argv,
+        "script_size": script_size,
         "env": variables,
         "workdir": workdir,
         "stdin": None if spec.stdin is None else os.path.join(workdir, spec.stdin),
@@ -143,8 +106,6 @@ def order(
         "limit": None if spec.time_limit is None else spec.time_limit.total_seconds(),
         "grace": DEFAULT_GRACE.total_seconds(),
         "warn": None if warning is None else [warning.signal, warning.lead.total_seconds()],
-        "clean": [script],
-        "keep": bool(spec.keep),
     }
 
 

@@ -8,105 +8,57 @@ its environment, and whose parents have ended.
 
 from __future__ import annotations
 
-import os
-import signal as signals
-import time
+from collections import defaultdict
 
 import psutil
 
-from hpc_connect.identity import ProcessIdentity
+from hpc_connect.local import proc
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-STOP, CONTINUE, KILL = int(signals.SIGSTOP), int(signals.SIGCONT), int(signals.SIGKILL)
+    from hpc_connect.local.signalling import Tree
+
 MARKER = "HPC_CONNECT_JOB_ID"
 
-# How often a tree is looked at again for processes that were forked while it was being ended.
-_ROUNDS = 50
 
+class Snapshot:
+    """The living processes of this machine at one moment, for looking up many jobs at the price of one."""
 
-def members(leader: int, name: str) -> list[psutil.Process]:
-    """The living processes of the job ``name`` whose first process is or was ``leader``."""
-    marker = f"{MARKER}={name}".encode()
-    parents: dict[int, int] = {}
-    found: set[int] = set()
-    for pid in psutil.pids():
-        try:
-            parents[pid] = psutil.Process(pid).ppid()
-            if os.getsid(pid) == leader or marker in _environment(pid):
-                found.add(pid)
-        except (OSError, psutil.Error):
-            continue
-    _add_descendants(found, parents)
-    return [process for pid in sorted(found) if (process := _living(pid)) is not None]
+    def __init__(self) -> None:
+        self._ticks: dict[int, str] = {}
+        self._children: dict[int, list[int]] = defaultdict(list)
+        self._sessions: dict[int, list[int]] = defaultdict(list)
+        self._marked: dict[str, list[int]] = defaultdict(list)
+        for pid in psutil.pids():
+            process = proc.stat(pid)
+            if process is not None and process.lives:
+                self._ticks[pid] = process.ticks
+                self._children[process.parent].append(pid)
+                self._sessions[process.session].append(pid)
+                self._marked[proc.variable(pid, MARKER)].append(pid)
 
+    def members(self, tree: Tree) -> set[int]:
+        """The processes of a job."""
+        found = set(self._marked[tree.name])
+        # The number of a session's leader is not used again as long as there is anything in the session.
+        if tree.leader is not None and self._ticks.get(tree.leader, tree.ticks) == tree.ticks:
+            found.update(self._sessions[tree.leader])
+        new = list(found)
+        while new:
+            children = set(self._children[new.pop()]) - found
+            found |= children
+            new += children
+        return found
 
-def _environment(pid: int) -> list[bytes]:
-    try:
-        with open(f"/proc/{pid}/environ", "rb") as file:
-            return file.read().split(b"\0")
-    except OSError:  # another user's process
-        return []
-
-
-def _add_descendants(found: set[int], parents: dict[int, int]) -> None:
-    grown = True
-    while grown:
-        children = {pid for pid, parent in parents.items() if parent in found} - found
-        found |= children
-        grown = bool(children)
-
-
-def _living(pid: int) -> psutil.Process | None:
-    try:
-        process = psutil.Process(pid)
-        return None if process.status() == psutil.STATUS_ZOMBIE else process
-    except psutil.Error:
-        return None
-
-
-def is_same(pid: int, ticks: str, boot: str) -> bool:
-    """Whether the process with this number is still the one that was started then, and has not ended."""
-    try:
-        found = ProcessIdentity.of(pid)
-    except ProcessLookupError:
-        return False
-    return (str(found.start_ticks), found.boot_id) == (ticks, boot) and found.alive() is True
-
-
-def send_signal(leader: int, name: str, number: int) -> int:
-    """Send a signal to every process of a job; how many got it."""
-    return _send(members(leader, name), number)
-
-
-def _send(processes: Iterable[psutil.Process], number: int) -> int:
-    reached = 0
-    for process in processes:
-        try:
-            process.send_signal(number)
-        except psutil.Error:
-            continue
-        reached += 1
-    return reached
-
-
-def end(leader: int, name: str, first: int, grace: float) -> None:
-    """End a job: the signal ``first`` to all, and SIGKILL to what is left after ``grace`` seconds.
-
-    Stopped processes are continued, so that they get the first signal. Blocks until all have ended.
-    """
-    processes = members(leader, name)
-    _send(processes, first)
-    _send(processes, signals.SIGCONT)
-    deadline = time.monotonic() + grace
-    while processes and time.monotonic() < deadline:
-        psutil.wait_procs(processes, timeout=deadline - time.monotonic())
-        processes = members(leader, name)
-    for _ in range(_ROUNDS):
-        if not processes:
-            return
-        _send(processes, signals.SIGKILL)
-        psutil.wait_procs(processes, timeout=1)
-        processes = members(leader, name)
+    def send(self, pids: Iterable[int], *numbers: int) -> None:
+        """Send signals to processes of this snapshot, and not to later ones with the same number."""
+        for pid in sorted(pids):
+            try:
+                process = psutil.Process(pid)
+                if proc.runs(pid, self._ticks[pid]):
+                    for number in numbers:
+                        process.send_signal(number)
+            except psutil.Error:  # it has ended, or may not be sent signals by this user
+                continue

@@ -1,295 +1,313 @@
-"""Runs jobs through a supervisor and observes them: one for each record folder and process, shared by its backends.
+"""Runs jobs through a supervisor: one for each record folder and process, shared by its backends.
 
-What the supervisor tells arrives on the engine's thread; verbs may come from any.
+What the supervisor tells arrives on the engine's thread; verbs may come from any. What blocks happens on neither.
 """
 
 from __future__ import annotations
 
-import contextlib
+import logging
 import os
 import threading
 import weakref
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hpc_connect.engine import engine
-from hpc_connect.errors import UnsupportedError
-from hpc_connect.local import process_tree
-from hpc_connect.local.link import SupervisorLink
-from hpc_connect.local.orders import write_script
-from hpc_connect.local.tracking import Tracker
+from hpc_connect.errors import StoreError, SubmitError
+from hpc_connect.journal import Journal
+from hpc_connect.local.outbox import Outbox
+from hpc_connect.local.tracking import Tracker, cancelled_before_start
 from hpc_connect.local.waiting import Waiting
-from hpc_connect.records.line import read_ends
+from hpc_connect.local.withdrawal import withdraw
+from hpc_connect.records.line import EndRecord, read_ends
 from hpc_connect.records.outcome import outcome
-from hpc_connect.status import JobState, JobStatus
+from hpc_connect.status import JobState, JobStatus, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hpc_connect.group import ProcessGroup
     from hpc_connect.job import JobProcess
-    from hpc_connect.journal import Journal
-    from hpc_connect.local.waiting import Conditions
+    from hpc_connect.local.conditions import Conditions
     from hpc_connect.process import HPCProcess
-    from hpc_connect.quantities import Duration
     from hpc_connect.records.folder import RecordFolder
+    from hpc_connect.store import Store
+
+_log = logging.getLogger("hpc_connect")
+
+_MOST_SENDS = 3  # to supervisors that end before they take the order
+_STORE_PAUSE = 5.0  # seconds until a store that could not be written is tried again
+_CLAIM_INTERVAL = 1.0  # seconds between looks whether somebody else has taken a job that waits here
 
 
-class _Run:
-    """A job in the supervisor's hands: its handle, what it was told, and what was asked of it since."""
+class Run:
+    """A job in the supervisor's hands, or on its way there.
 
-    __slots__ = ("cancelled", "job", "order", "script")
+    Attributes:
+        sends: how often its order was sent; 0 as long as the store has not been told.
+        cancelled: what the supervisor is told of its end, when that was asked for.
+    """
 
-    def __init__(self, job: JobProcess, order: dict[str, Any]) -> None:
+    __slots__ = ("cancelled", "job", "sends")
+
+    def __init__(self, job: JobProcess) -> None:
         self.job = job
-        self.order = order
-        self.cancelled: tuple[int, Duration] | None = None
-        self.script: str | None = None  # kept while it is to be started again
+        self.sends = 0
+        self.cancelled: dict[str, Any] | None = None
 
 
 class LocalRunner:
-    """All jobs that this process has on one record folder."""
+    """All jobs that this process has on one record folder.
 
-    def __init__(self, folder: RecordFolder, journal: Journal, grace_window: float) -> None:
+    Attributes:
+        folder: where the records lie.
+        store: the journal of submissions.
+        handles: of all jobs that somebody holds, by our id.
+        lock: held for a moment, whenever it is decided what becomes of a job.
+        outbox: what the supervisor is told.
+        runs: jobs that the supervisor has, or will have in a moment.
+        waiting: jobs that may not start yet. A job that is in neither is another process's, or has ended.
+    """
+
+    def __init__(self, folder: RecordFolder, store: Store, grace_window: float) -> None:
         self.folder = folder
-        self.journal = journal
+        self.store = store
         self.handles: weakref.WeakValueDictionary[str, HPCProcess] = weakref.WeakValueDictionary()
-        self._grace_window = grace_window
-        self._tracker = Tracker(folder, journal.store, self.tell)
-        self._lock = threading.RLock()
-        self._link: SupervisorLink | None = None
-        self._runs: dict[str, _Run] = {}
-        self._waiting: dict[str, Waiting] = {}
+        self.lock = threading.RLock()
+        self.outbox = Outbox(folder.path, self._take_news, self._start_over, self._cannot_start)
+        self.runs: dict[str, Run] = {}
+        self.waiting: dict[str, Waiting] = {}
+        self._journal = Journal(store, self._forget_records)
+        self._tracker = Tracker(folder, store, self.tell, grace_window)
         self._kept: set[str] = set()
+        self._watches_claims = False
 
-    # ------------------------------------------------------------------ starting
+    # ------------------------------------------------------------------ jobs
 
-    def start(self, job: JobProcess, order: dict[str, Any], conditions: Conditions) -> None:
-        """Start a job now, or when its conditions hold."""
-        self.handles[job.id] = job
-        if order["keep"]:
-            self._kept.add(job.id)
-        engine().register(job)
-        if not conditions:
-            self._send(job, order)
-            return
-        waiting = Waiting(job, conditions, lambda: self._stop_waiting(job, order), self._tell_waiting)
-        self._waiting[job.id] = waiting
+    def start(self, job: JobProcess, *, keep: bool) -> None:
+        """Start a job that the store knows to be sent."""
+        self._take_on(job, keep)
+        with self.lock:
+            run = self.runs[job.id] = Run(job)
+            self._send(run)
+        self.outbox.pump()
+
+    def start_later(self, job: JobProcess, conditions: Conditions, *, keep: bool) -> None:
+        """Start a job when its conditions hold."""
+        self._take_on(job, keep)
+        waiting = Waiting(job, conditions, self._may_start, self._tell_waiting, self.lock)
+        self.waiting[job.id] = waiting
         engine().call(waiting.begin)
+        engine().call(self._watch_claims)
 
-    def _stop_waiting(self, job: JobProcess, order: dict[str, Any]) -> None:
-        del self._waiting[job.id]
-        if not self.journal.store.note_sending(job.id):
-            self._cancelled_before_start(job)
-            return
-        self.tell(job, replace(job.status, state=JobState.SUBMITTING, pending_reason=""), None)
-        self._send(job, order)
-
-    def _send(self, job: JobProcess, order: dict[str, Any]) -> None:
-        with self._lock:
-            self._runs[job.id] = _Run(job, order)
-            if self._link is None:
-                self._link = SupervisorLink(self.folder.path, self._take_news, self._supervisor_lost)
-            self._link.send(order)
+    def take_over(self, job: JobProcess, conditions: Conditions, *, keep: bool) -> None:
+        """Start a job that was only followed here so far, when its conditions hold."""
+        engine().call(self._tracker.forget, job)
+        self.start_later(job, conditions, keep=keep)
 
     def follow(self, job: JobProcess, *, keep: bool = False) -> None:
         """Observe a job that another process's supervisor runs."""
-        self.handles[job.id] = job
-        if keep:
-            self._kept.add(job.id)
-        engine().register(job)
-        engine().call(self._tracker.follow, job, self._grace_window)
+        self._take_on(job, keep)
+        engine().call(self._tracker.follow, job)
 
     def watch_group(self, group: ProcessGroup) -> None:
         """Note the end of an array in the store, too."""
         self.handles[group.id] = group
-        group.add_done_callback(lambda group: self.journal.note(group.id, group.status))
+        group.add_done_callback(lambda group: engine().call(self._journal.note, group.id, group.status))
 
-    # ------------------------------------------------------------------ news
+    def earlier(
+        self, cluster: str, name: str, sequence: int, find: Callable[[str], HPCProcess]
+    ) -> list[HPCProcess]:
+        """The jobs that a singleton comes after: all live ones of its name that the store took before it."""
+        live = self.store.named(cluster, name, live=True)
+        return [find(job.id) for job in live if job.sequence < sequence and job.array_id is None]
 
-    def tell(self, job: JobProcess, status: JobStatus, native_id: str | None) -> None:
-        """Pass news of a job on to its handle and to the store; on the engine's thread."""
-        job.observe(status, native_id)
-        self.journal.note(job.id, job.status, native_id, self._afterwards(job))
+    def _take_on(self, job: JobProcess, keep: bool) -> None:
+        self.handles[job.id] = job
+        if keep:
+            self._kept.add(job.id)
+        engine().register(job)
 
-    def _afterwards(self, job: JobProcess) -> Callable[[], None] | None:
-        """What to do when the store has the status: of an end it knows, no record is needed any more."""
-        name = job.id
-        if not job.status.state.terminal or job.status.state is JobState.LOST or name in self._kept:
-            return None
-        return lambda: self.folder.clear(name)
+    # ------------------------------------------------------------------ on the way to the supervisor
+
+    def _may_start(self, job: JobProcess) -> None:
+        """Its conditions hold; called with the lock."""
+        del self.waiting[job.id]
+        run = self.runs[job.id] = Run(job)
+        engine().block(partial(self._launch, run))
+
+    def _launch(self, run: Run) -> None:
+        job = run.job
+        try:
+            wanted = self.store.note_sending(job.id)
+        except StoreError as error:
+            status = replace(
+                job.status, pending_reason=f"{error}; it is tried again", observed_at=datetime.now(UTC)
+            )
+            engine().call(self.tell, job, status)
+            engine().call(engine().call_later, _STORE_PAUSE, engine().block, partial(self._launch, run))
+            return
+        with self.lock:
+            wanted = wanted and run.cancelled is None
+            if wanted:
+                self._send(run)
+            else:
+                del self.runs[job.id]
+        if wanted:
+            self.outbox.pump()
+        else:
+            self.never_start(job)
+
+    def _send(self, run: Run) -> None:
+        run.sends += 1
+        self.outbox.post({"do": "start", "job": run.job.id})
+        if run.cancelled is not None:
+            self.outbox.post(run.cancelled)
+
+    def never_start(self, job: JobProcess) -> None:
+        """Cancel a job of this process that was not sent; it may block."""
+        if not self.withdraw(job):
+            engine().call(self._tracker.follow, job)
+
+    def withdraw(self, job: JobProcess) -> bool:
+        """Cancel a job that nobody has claimed. False when somebody has."""
+        try:
+            withdrawn = withdraw(self.folder, job.id, job.status.attempt)
+        except OSError:
+            # Nobody starts it all the same: the store knows that its end was asked for.
+            _log.exception("the order of job %s cannot be removed", job.id)
+            withdrawn = True
+        if withdrawn:
+            engine().call(self.tell, job, cancelled_before_start(job.status))
+        return withdrawn
+
+    def _start_over(self) -> None:
+        """The supervisor is gone. What it had started goes on without it; what it had not is for another."""
+        gone = []
+        with self.lock:
+            self.outbox.clear()
+            for name, run in [*self.runs.items()]:
+                if run.sends == 0:
+                    continue
+                if os.path.exists(self.folder.order(name)) and run.sends < _MOST_SENDS:
+                    self._send(run)
+                else:
+                    del self.runs[name]
+                    gone.append(run)
+                    if run.cancelled is not None:
+                        start = self.folder.find_start(name)
+                        tree = {"leader": start.pid, "ticks": start.ticks} if start is not None else {}
+                        self.outbox.post({**run.cancelled, **tree, "elsewhere": True})
+        for run in gone:
+            engine().call(self._tracker.follow, run.job)
+        self.outbox.pump()
+
+    def _cannot_start(self, error: SubmitError, messages: list[dict[str, Any]]) -> None:
+        """There is no supervisor, and no other starts."""
+        for message in messages:
+            run = self.runs.pop(message["job"], None)
+            if run is not None:
+                self.fail(run.job, Reason.SUBMIT, str(error))
+
+    # ------------------------------------------------------------------ jobs that wait
 
     def _tell_waiting(self, job: JobProcess, status: JobStatus) -> None:
         if status.state.terminal:
-            self._waiting.pop(job.id, None)
-        self.tell(job, status, None)
+            self.waiting.pop(job.id, None)
+        self.tell(job, status)
+
+    def _watch_claims(self) -> None:
+        """Another process may cancel a job that waits here: it takes the claim, so that we never can."""
+        if self.waiting and not self._watches_claims:
+            self._watches_claims = True
+            engine().call_later(_CLAIM_INTERVAL, engine().block, self._look_for_claims)
+
+    def _look_for_claims(self) -> None:
+        names = [*self.waiting]
+        live = self.folder.listing().live
+        engine().call(self._give_up, [name for name in names if f"{name}.order" not in live])
+
+    def _give_up(self, names: list[str]) -> None:
+        self._watches_claims = False
+        for name in names:
+            waiting = self.waiting.pop(name, None)
+            if waiting is not None and waiting.drop():
+                self._tracker.follow(waiting.job)
+        self._watch_claims()
+
+    # ------------------------------------------------------------------ news
+
+    def tell(self, job: JobProcess, status: JobStatus, native_id: str | None = None) -> None:
+        """Pass news of a job on to its handle and to the store; on the engine's thread."""
+        known = job.status
+        job.observe(status, native_id)
+        if job.status != known or native_id is not None:
+            self._journal.note(job.id, job.status, native_id)
+
+    def _forget_records(self, name: str) -> None:
+        """The store knows the end of this job, so no record is needed any more."""
+        if name in self._kept:
+            self._kept.discard(name)
+        else:
+            self.folder.clear(name)
 
     def _take_news(self, message: dict[str, Any]) -> None:
-        name = message.get("started") or message.get("ended") or message["refused"]
-        run = self._runs.get(name)
+        run = self.runs.get(message["job"])
         if run is None:
             return
-        if "started" in message:
-            self._started(run, message["native"], message["at"])
-        elif "ended" in message:
-            self._ended(run, message["record"], message["message"])
+        if message["news"] == "started":
+            self._started(run.job, message["native"], message["attempt"], message["at"])
+            return
+        del self.runs[run.job.id]
+        if message["news"] == "ended":
+            (end,) = read_ends(message["record"])
+            self._ended(run, end, message["message"])
+        elif message["news"] == "claimed":
+            # By another supervisor that was given the same job, or by who has cancelled it. It runs once.
+            self._tracker.follow(run.job)
         else:
-            # Somebody else has the claim: another supervisor that was given the same job. It runs once.
-            del self._runs[name]
-            self.follow(run.job)
+            self.fail(run.job, Reason.SUBMIT, message["error"])
 
-    def _started(self, run: _Run, native_id: str, at: float) -> None:
+    def _started(self, job: JobProcess, native_id: str, attempt: int, at: float) -> None:
         status = replace(
-            run.job.status,
+            job.status,
             state=JobState.RUNNING,
-            attempt=run.order["attempt"],
+            pending_reason="",
+            attempt=attempt,
             nodes=(os.uname().nodename,),
             started_at=datetime.fromtimestamp(at, UTC),
             observed_at=datetime.now(UTC),
         )
-        self.tell(run.job, status, native_id)
-        if run.cancelled is not None:
-            self._end(run, *run.cancelled)
+        self.tell(job, status, native_id)
 
-    def _ended(self, run: _Run, record: str, message: str) -> None:
-        (end,) = read_ends(record)
-        if run.script is not None and run.cancelled is None:
-            self._start_again(run)
-            return
-        del self._runs[run.job.id]
-        ends_well = end.how == "exit" and end.number == 0
-        cancelled = run.cancelled is not None or (not ends_well and self._cancelled_elsewhere(run.job))
-        self.tell(run.job, outcome(end, run.job.status, cancelled=cancelled, message=message), None)
-
-    def _cancelled_elsewhere(self, job: JobProcess) -> bool:
-        return self.journal.store.cancel_requested(job.id) is not None
-
-    def _supervisor_lost(self) -> None:
-        """What it had started goes on without it; what it had not can be given to another."""
-        with self._lock:
-            self._link = None
-            runs, self._runs = self._runs, {}
-        for run in runs.values():
-            if os.path.exists(self.folder.start(run.job.id)) or self._tracker.end_of(run.job):
-                self._tracker.follow(run.job, self._grace_window)
-            else:
-                self._send(run.job, run.order)
-
-    # ------------------------------------------------------------------ verbs
-
-    def cancel(self, job: JobProcess, signal: int, grace: Duration) -> None:
-        """Ask for the end of a job."""
-        if not self.journal.store.request_cancel(job.id):
-            return
-        with self._lock:
-            run = self._runs.get(job.id)
-            if run is not None:
-                run.cancelled = (signal, grace)
-                if job.status.state is not JobState.SUBMITTING:
-                    self._end(run, signal, grace)
-                return
-        if job.id in self._waiting:
-            engine().call(self._cancel_waiting, job)
+    def _ended(self, run: Run, end: EndRecord, message: str) -> None:
+        known = run.cancelled is not None
+        if known or (end.how == "exit" and end.number == 0):
+            self.tell(run.job, outcome(end, run.job.status, cancelled=known, message=message))
         else:
-            self._end_leader(job, signal, grace)
+            engine().block(partial(self._ended_badly, run.job, end, message))
 
-    def _cancel_waiting(self, job: JobProcess) -> None:
-        waiting = self._waiting.pop(job.id, None)
-        if waiting is None:  # it was started in the meantime
-            return
-        waiting.drop()
-        self._cancelled_before_start(job)
+    def _ended_badly(self, job: JobProcess, end: EndRecord, message: str) -> None:
+        """Perhaps another process has asked for it, and ended it."""
+        try:
+            cancelled = self.store.cancel_requested(job.id) is not None
+        except StoreError:
+            _log.exception("nobody knows whether somebody asked for the end of job %s", job.id)
+            cancelled = False
+        engine().call(self.tell, job, outcome(end, job.status, cancelled=cancelled, message=message))
 
-    def _cancelled_before_start(self, job: JobProcess) -> None:
+    def fail(self, job: JobProcess, reason: Reason, message: str) -> None:
+        """Say that a job that was not started never will be."""
+        now = datetime.now(UTC)
         status = replace(
             job.status,
-            state=JobState.CANCELLED,
+            state=JobState.FAILED,
+            reason=reason,
             pending_reason="",
-            message="before it started",
-            observed_at=datetime.now(UTC),
+            message=message,
+            ended_at=now,
+            observed_at=now,
         )
-        self.tell(job, status, None)
-
-    def _end(self, run: _Run, signal: int, grace: Duration) -> None:
-        self._end_leader(run.job, signal, grace)
-
-    def _end_leader(self, job: JobProcess, signal: int, grace: Duration) -> None:
-        leader = self.leader(job)
-        engine().block(lambda: process_tree.end(leader, job.id, signal, grace.total_seconds()))
-
-    def leader(self, job: JobProcess) -> int:
-        """The process that the job was started as.
-
-        Raises:
-            UnsupportedError: it has none (yet).
-        """
-        pid = job.native_id.partition(":")[0]
-        if not pid:
-            raise UnsupportedError(
-                "native_id", job.native_id, f"job {job.id} is {job.status.describe()}, not running"
-            )
-        return int(pid)
-
-    def hold(self, job: JobProcess) -> None:
-        """Keep a waiting job from starting."""
-        engine().call(self._waiting_of(job, "hold").hold)
-
-    def release(self, job: JobProcess) -> None:
-        """Let a held job start."""
-        engine().call(self._waiting_of(job, "release").release)
-
-    def _waiting_of(self, job: JobProcess, verb: str) -> Waiting:
-        try:
-            return self._waiting[job.id]
-        except KeyError:
-            where = "is not waiting in this process" if job.status.state is JobState.QUEUED else "has started"
-            raise UnsupportedError(verb, job.id, f"it {where}: {job.status.describe()}") from None
-
-    def suspend(self, job: JobProcess) -> None:
-        """Stop all processes of a running job."""
-        self.signal(job, process_tree.STOP)
-        engine().call(self._tell_live, job, JobState.SUSPENDED)
-
-    def resume(self, job: JobProcess) -> None:
-        """Continue all processes of a stopped job."""
-        self.signal(job, process_tree.CONTINUE)
-        engine().call(self._tell_live, job, JobState.RUNNING)
-
-    def _tell_live(self, job: JobProcess, state: JobState) -> None:
-        if job.status.state in (JobState.RUNNING, JobState.SUSPENDED):
-            self.tell(job, replace(job.status, state=state, observed_at=datetime.now(UTC)), None)
-
-    def signal(self, job: JobProcess, number: int) -> None:
-        """Send a signal to all processes of a running job."""
-        process_tree.send_signal(self.leader(job), job.id, number)
-
-    def requeue(self, job: JobProcess) -> None:
-        """End a running job and start it again, as its next attempt."""
-        run = self._runs.get(job.id)
-        if run is None:
-            raise UnsupportedError(
-                "requeue", job.id, "only the process that submitted it can; submit it again there"
-            )
-        leader = self.leader(job)
-        with open(run.order["argv"][-1], encoding="utf-8", errors="surrogateescape", newline="") as file:
-            run.script = file.read()
-        engine().block(lambda: process_tree.end(leader, job.id, process_tree.KILL, 0))
-
-    def _start_again(self, run: _Run) -> None:
-        """The attempt that was ended leaves no trace but its number: its record would be taken for a second claim."""
-        attempt = run.order["attempt"] + 1
-        script, run.script = run.script or "", None
-        with contextlib.suppress(OSError):
-            os.unlink(self.folder.end(run.job.id))
-        write_script(run.order["argv"][-1], script, 0o700)
-        variables = {**run.order["env"], "HPC_CONNECT_ATTEMPT": str(attempt)}
-        order = {**run.order, "attempt": attempt, "env": variables}
-        status = JobStatus(
-            state=JobState.QUEUED,
-            attempt=attempt,
-            submitted_at=run.job.status.submitted_at,
-            observed_at=datetime.now(UTC),
-        )
-        self.tell(run.job, status, None)
-        self._send(run.job, order)
+        engine().call(self.tell, job, status)

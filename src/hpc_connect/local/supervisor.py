@@ -10,68 +10,57 @@ Why not one ``supervisor.sh`` for each job here: docs/decisions/0002-the-shell-b
 from __future__ import annotations
 
 import contextlib
-import errno
 import heapq
-import json
 import os
 import select
 import signal as signals
 import socket
-import struct
-import sys
 import time
+from functools import cached_property
+from itertools import count
 
+from hpc_connect.local import proc
+from hpc_connect.local.claim import Claim
+from hpc_connect.local.messages import Messages, pack
+from hpc_connect.local.signalling import Endings, Tree, send_signal
+from hpc_connect.local.spawning import spawn
 from hpc_connect.records.folder import RecordFolder
-from hpc_connect.records.line import EndRecord, StartRecord, format_end, format_start, name_of_end
+from hpc_connect.records.line import EndRecord, StartRecord, format_end
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_LENGTH = struct.Struct("!I")
 LAUNCH_FAILURE = 127
-
-
-def pack(message: dict[str, Any]) -> bytes:
-    """A message as bytes: its length, then JSON."""
-    body = json.dumps(message).encode("ascii")
-    return _LENGTH.pack(len(body)) + body
-
-
-class Messages:
-    """Takes bytes as they come, gives whole messages."""
-
-    def __init__(self) -> None:
-        self._buffer = bytearray()
-
-    def feed(self, data: bytes) -> list[dict[str, Any]]:
-        """The messages that are complete with these bytes."""
-        self._buffer += data
-        found = []
-        while len(self._buffer) >= _LENGTH.size:
-            (length,) = _LENGTH.unpack_from(self._buffer)
-            end = _LENGTH.size + length
-            if len(self._buffer) < end:
-                break
-            found.append(json.loads(self._buffer[_LENGTH.size : end]))
-            del self._buffer[:end]
-        return found
+_FEW_TIMERS = 100
 
 
 class _Job:
-    """A job that runs: its order, its process, and when it started."""
+    """A job that runs, or whose processes are on their way out.
 
-    __slots__ = ("order", "pid", "record", "timed_out")
+    Attributes:
+        again: whether it is to be started once more when it has ended.
+        reason: why it is ended, for the record.
+        code: as waitstatus_to_exitcode gives it, None while its first process lives.
+    """
 
-    def __init__(self, order: dict[str, Any], pid: int, record: StartRecord) -> None:
+    __slots__ = ("again", "claim", "code", "order", "reason", "start")
+
+    def __init__(self, claim: Claim, order: dict[str, Any], start: StartRecord) -> None:
+        self.claim = claim
         self.order = order
-        self.pid = pid
-        self.record = record
-        self.timed_out = False
+        self.start = start
+        self.again = False
+        self.reason = "-"
+        self.code: int | None = None
+
+    @property
+    def tree(self) -> Tree:
+        return Tree(self.claim.name, self.start.pid, self.start.ticks)
 
 
 class Supervisor:
-    """Runs orders until the client is gone and the last job has ended."""
+    """Carries out orders until the client is gone and the last job has ended."""
 
     def __init__(self, connection: socket.socket, folder: RecordFolder) -> None:
         connection.settimeout(0)
@@ -81,10 +70,16 @@ class Supervisor:
         self._poll.register(connection, select.POLLIN)
         self._folder = folder
         self._messages = Messages()
-        self._jobs: dict[int, _Job] = {}
-        self._timers: list[tuple[float, int, str]] = []  # (when, pid, step)
-        self._boot = _first_line("/proc/sys/kernel/random/boot_id")
+        self._jobs: dict[str, _Job] = {}
+        self._leaders: dict[int, _Job] = {}
+        self._timers: list[tuple[float, int, str, _Job]] = []
+        self._serial = count()
+        self._endings = Endings()
         self._host = os.uname().nodename
+
+    @cached_property
+    def _boot(self) -> str:
+        return proc.boot_id()
 
     def run(self) -> None:
         """Serve until there is nothing left to serve."""
@@ -92,15 +87,20 @@ class Supervisor:
         signals.set_wakeup_fd(woken, warn_on_full_buffer=False)
         signals.signal(signals.SIGCHLD, lambda *_: None)
         self._poll.register(wake, select.POLLIN)
-        while self._connection is not None or self._jobs:
-            for descriptor, event in self._poll.poll(self._until_next_timer()):
+        while self._connection is not None or self._jobs or self._endings.due() is not None:
+            for descriptor, event in self._poll.poll(self._until_something_is_due()):
                 if descriptor == wake:
                     os.read(wake, 4096)
                 elif event & ~select.POLLOUT:
                     self._take_orders()
             self._run_timers()
             self._reap()
+            for name in self._endings.look():
+                if name in self._jobs:
+                    self._finish(self._jobs[name])
             self._send()
+
+    # ------------------------------------------------------------------ the client
 
     def _take_orders(self) -> None:
         if self._connection is None:
@@ -113,8 +113,15 @@ class Supervisor:
             data = b""
         if not data:
             self._drop_client()
-        for order in self._messages.feed(data):
-            self._start(order)
+        for message in self._messages.feed(data):
+            name = message["job"]
+            if message["do"] == "start":
+                self._start(name)
+            elif name in self._jobs:
+                self._end(self._jobs[name], message["signal"], message["grace"], again=message["again"])
+            elif message["elsewhere"]:  # another supervisor's, which records the end
+                tree = Tree(name, message["leader"], message["ticks"])
+                self._endings.add(tree, message["signal"], message["grace"])
 
     def _drop_client(self) -> None:
         if self._connection is not None:
@@ -122,8 +129,8 @@ class Supervisor:
             self._connection.close()
             self._connection = None
 
-    def _tell(self, message: dict[str, Any]) -> None:
-        self._outgoing += pack(message)
+    def _tell(self, news: str, name: str, **details: object) -> None:
+        self._outgoing += pack({"news": news, "job": name, **details})
 
     def _send(self) -> None:
         """Send what the client can take now: one that is stopped must not hold up time limits and records."""
@@ -138,168 +145,126 @@ class Supervisor:
             return
         self._poll.modify(self._connection, select.POLLIN | (select.POLLOUT if self._outgoing else 0))
 
-    def _start(self, order: dict[str, Any]) -> None:
-        name = order["name"]
+    # ------------------------------------------------------------------ starting
+
+    def _start(self, name: str) -> None:
         try:
-            # The claim: whoever creates the start record runs the job, and nobody else ever does.
-            if os.path.exists(self._folder.end(name)):
-                raise FileExistsError(errno.EEXIST, "it has ended already")
-            claim = os.open(
-                self._folder.start(name), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600
-            )
-        except OSError as error:
-            self._tell(
-                {"refused": name, "error": f"cannot claim {self._folder.start(name)}: {error.strerror}"}
-            )
+            claim = Claim.take(self._folder, name)
+        except FileNotFoundError:
+            self._tell("claimed", name)
             return
+        except OSError as error:
+            self._tell("failed", name, error=f"{self._folder.start(name)} cannot be made: {error.strerror}")
+            return
+        try:
+            order = claim.read_order()
+        except (OSError, ValueError, KeyError) as error:
+            self._fail(claim, f"its order cannot be read: {error}")
+            return
+        self._launch(claim, order)
+
+    def _launch(self, claim: Claim, order: dict[str, Any]) -> None:
         started = time.time()
         try:
-            pid = _spawn(order)
+            pid = spawn(order, self._folder.script(claim.name))
         except (OSError, ValueError) as error:
-            os.close(claim)
-            start = self._start_record(order, os.getpid(), started)
-            self._record_end(order, start, ("exit", LAUNCH_FAILURE), "launch", str(error))
+            self._fail(claim, str(error), order["attempt"])
             return
-        record = self._start_record(order, pid, started)
-        with contextlib.suppress(OSError):  # a full disk: the claim stands all the same
-            os.write(claim, format_start(record).encode())
-        os.close(claim)
-        self._jobs[pid] = _Job(order, pid, record)
-        self._set_timers(order, pid)
-        self._tell({"started": name, "native": record.native, "at": started})
+        start = self._start_record(claim.name, order["attempt"], pid, started)
+        with contextlib.suppress(OSError):  # the claim stands all the same
+            claim.note_start(start)
+        job = _Job(claim, order, start)
+        self._jobs[claim.name] = self._leaders[pid] = job
+        self._set_timers(job)
+        self._tell("started", claim.name, native=start.native, attempt=start.attempt, at=started)
 
-    def _start_record(self, order: dict[str, Any], pid: int, started: float) -> StartRecord:
-        ticks = _start_ticks(pid)
-        return StartRecord(
-            order["id"],
-            order["array_index"],
-            f"{pid}:{ticks}",
-            order["attempt"],
-            pid,
-            ticks,
-            self._boot,
-            self._host,
-            started,
-        )
+    def _start_record(self, name: str, attempt: int, pid: int, started: float) -> StartRecord:
+        job_id, _, index = name.partition(".")
+        found = proc.stat(pid)  # one that has ended is still there: nobody has waited for it
+        ticks = found.ticks if found is not None else "-"
+        native = f"{pid}:{ticks}"
+        return StartRecord(job_id, index or "-", native, attempt, pid, ticks, self._boot, self._host, started)
+
+    def _fail(self, claim: Claim, problem: str, attempt: int = 1) -> None:
+        start = self._start_record(claim.name, attempt, os.getpid(), time.time())._replace(native="-")
+        self._record_end(claim, start, "exit", LAUNCH_FAILURE, "launch", problem)
+
+    # ------------------------------------------------------------------ ending
 
     def _reap(self) -> None:
-        while self._jobs:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
+        while self._leaders:
+            pid, status = os.waitpid(-1, os.WNOHANG)
             if pid == 0:
                 return
-            job = self._jobs.pop(pid, None)
-            if job is None:
-                continue
-            code = os.waitstatus_to_exitcode(status)
-            how = ("exit", code) if code >= 0 else ("signal", -code)
-            self._record_end(job.order, job.record, how, "timeout" if job.timed_out else "-")
+            job = self._leaders.pop(pid)
+            job.code = os.waitstatus_to_exitcode(status)
+            if job.claim.name in self._endings:
+                self._endings.hurry(job.claim.name)
+            else:
+                self._finish(job)
+
+    def _end(self, job: _Job, signal: int, grace: float, *, again: bool = False) -> None:
+        job.again = again
+        self._endings.add(job.tree, signal, grace)
+
+    def _finish(self, job: _Job) -> None:
+        """A job is over when its first process has ended and, where it was to be ended, all others too."""
+        if job.code is None:
+            return
+        del self._jobs[job.claim.name]
+        if job.again and job.reason == "-":
+            attempt = job.order["attempt"] + 1
+            variables = {**job.order["env"], "HPC_CONNECT_ATTEMPT": str(attempt)}
+            self._launch(job.claim, {**job.order, "attempt": attempt, "env": variables})
+            return
+        how, number = ("exit", job.code) if job.code >= 0 else ("signal", -job.code)
+        self._record_end(job.claim, job.start, how, number, job.reason)
 
     def _record_end(
-        self, order: dict[str, Any], start: StartRecord, how: tuple[str, int], reason: str, message: str = ""
+        self, claim: Claim, start: StartRecord, how: str, number: int, reason: str, message: str = ""
     ) -> None:
-        name = order["name"]
-        record = EndRecord(
-            start.id,
-            start.array_index,
-            start.native,
-            start.attempt,
-            *how,
-            reason,
-            start.host,
-            start.started,
-            time.time(),
-        )
+        ended = max(time.time(), start.started)  # a clock may be set back
+        same = (start.id, start.array_index, start.native, start.attempt)
+        record = EndRecord(*same, how, number, reason, start.host, start.started, ended)
         try:
-            _append(self._folder.end(name), format_end(record))
-        except OSError:
-            # The disk is full, but a name needs no room on it.
-            _append(self._folder.end(name_of_end(name, record)), "")
-        for path in (self._folder.start(name), *order["clean"]):
-            with contextlib.suppress(OSError):
-                os.unlink(path)
-        self._tell({"ended": name, "record": format_end(record), "message": message})
+            claim.note_end(record)
+        except OSError as error:
+            message = message or f"its end cannot be recorded: {error}"
+        self._tell("ended", claim.name, record=format_end(record), message=message)
 
-    def _set_timers(self, order: dict[str, Any], pid: int) -> None:
-        limit = order["limit"]
+    # ------------------------------------------------------------------ time limits
+
+    def _set_timers(self, job: _Job) -> None:
+        limit, warning = job.order["limit"], job.order["warn"]
         if limit is None:
             return
+        if len(self._timers) > _FEW_TIMERS + 4 * len(self._jobs):  # most are of jobs that have ended before
+            self._timers = [timer for timer in self._timers if timer[3].code is None]
+            heapq.heapify(self._timers)
         now = time.monotonic()
-        if order["warn"]:
-            heapq.heappush(self._timers, (now + limit - order["warn"][1], pid, "warn"))
-        heapq.heappush(self._timers, (now + limit, pid, "end"))
-        heapq.heappush(self._timers, (now + limit + order["grace"], pid, "kill"))
+        if warning is not None:
+            heapq.heappush(self._timers, (now + limit - warning[1], next(self._serial), "warn", job))
+        heapq.heappush(self._timers, (now + limit, next(self._serial), "end", job))
 
-    def _until_next_timer(self) -> float | None:
-        while self._timers and self._timers[0][1] not in self._jobs:
+    def _until_something_is_due(self) -> float | None:
+        """In milliseconds, as poll(2) takes them."""
+        while self._timers and self._timers[0][3].code is not None:
             heapq.heappop(self._timers)
-        return max(0.0, (self._timers[0][0] - time.monotonic()) * 1000) if self._timers else None
+        due = [self._timers[0][0]] if self._timers else []
+        if (look := self._endings.due()) is not None:
+            due.append(look)
+        return max(0.0, (min(due) - time.monotonic()) * 1000) if due else None
 
     def _run_timers(self) -> None:
         while self._timers and self._timers[0][0] <= time.monotonic():
-            _, pid, step = heapq.heappop(self._timers)
-            if pid in self._jobs:
-                self._take_step(self._jobs[pid], step)
-
-    def _take_step(self, job: _Job, step: str) -> None:
-        from hpc_connect.local import process_tree  # noqa: PLC0415 - psutil is loaded only where a time limit has passed
-
-        name = job.order["name"]
-        if step == "warn":
-            process_tree.send_signal(job.pid, name, job.order["warn"][0])
-        elif step == "end":
-            job.timed_out = True
-            process_tree.send_signal(job.pid, name, signals.SIGTERM)
-            process_tree.send_signal(job.pid, name, signals.SIGCONT)
-        else:
-            process_tree.send_signal(job.pid, name, signals.SIGKILL)
-
-
-def _spawn(order: dict[str, Any]) -> int:
-    """Start the program of an order as the leader of a session; OSError where that cannot be done."""
-    opened: list[int] = []
-    try:
-        opened.append(os.open(order["stdin"] or os.devnull, os.O_RDONLY | os.O_CLOEXEC))
-        appending = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-        opened.extend(os.open(path, appending, 0o666) for path in (order["stdout"], order["stderr"]) if path)
-        standard = (opened[0], opened[1], opened[-1])
-        os.chdir(order["workdir"])
-        return os.posix_spawnp(
-            order["argv"][0],
-            order["argv"],
-            order["env"],
-            file_actions=[
-                (os.POSIX_SPAWN_DUP2, descriptor, number) for number, descriptor in enumerate(standard)
-            ],
-            setsid=True,
-            setsigmask=[],
-            setsigdef=[signals.SIGPIPE, signals.SIGXFSZ, signals.SIGINT, signals.SIGHUP, signals.SIGTERM],
-        )
-    finally:
-        for descriptor in opened:
-            os.close(descriptor)
-
-
-def _append(path: str, text: str) -> None:
-    data = text.encode()
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    try:
-        if os.write(descriptor, data) < len(data):
-            raise OSError("the record was cut off")
-    finally:
-        os.close(descriptor)
-
-
-def _start_ticks(pid: int) -> str:
-    """When a process started: field 22 of proc(5) /proc/PID/stat; field 2 may hold anything."""
-    return _first_line(f"/proc/{pid}/stat").rpartition(")")[2].split()[19]
-
-
-def _first_line(path: str) -> str:
-    with open(path, encoding="utf-8", errors="replace") as file:
-        return file.readline().strip()
+            *_, step, job = heapq.heappop(self._timers)
+            if job.code is not None:
+                continue
+            if step == "warn":
+                send_signal(job.tree, job.order["warn"][0])
+            else:
+                job.reason = "timeout"
+                self._end(job, signals.SIGTERM, job.order["grace"])
 
 
 def main(folder: str) -> None:
@@ -321,7 +286,3 @@ def main(folder: str) -> None:
         with open(os.path.join(folder, f"supervisor-{os.getpid()}.failed"), "w", encoding="utf-8") as file:
             traceback.print_exc(file=file)
         raise
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])
