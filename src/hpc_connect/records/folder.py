@@ -2,10 +2,11 @@
 
     live/NAME.sh        the script, until the job has ended (not where the user said where it goes)
     live/NAME.order     what the shell backend's supervisor is told, until somebody has claimed the job
-    live/NAME.start     the start record: the claim
+    live/NAME.start     the start records, one of each attempt: the claim
     live/NAME.receipt   what the submit command printed, until it was read
-    ended/NAME          the end records, until the result was collected
-    ended/NAME~v1~…     the same as the name of an empty file, where the disk was full
+    ended/NAME          the end records, one of each attempt, until the result was collected
+    ended/NAME~v1~…     an end record as the name of an empty file, where the disk was full
+    supervisor-….sh     the supervisor, for as long as a job may need it
 
 NAME is our id, with ``.INDEX`` behind it for an element of an array. A missing file is never evidence: on a
 network file system it may not be visible yet.
@@ -84,73 +85,68 @@ class RecordFolder:
 
     @cached_property
     def supervisor(self) -> str:
-        """Path of the POSIX-sh supervisor: a copy named by its content, which no upgrade changes."""
-        return self._copy_of("supervisor.sh")
+        """Path of the supervisor: a copy that no upgrade changes, as it is named by its content.
 
-    def find_start(self, name: str) -> StartRecord | None:
-        """The start record of a job, if it is there and whole."""
-        return read_start(_text(self.start(name)))
-
-    def find_native(self, native_id: str) -> StartRecord | None:
-        """The start record of a live job, by the scheduler's id."""
-        names = (entry.removesuffix(".start") for entry in _names(self._live) if entry.endswith(".start"))
-        starts = (self.find_start(name) for name in names)
-        return next((start for start in starts if start is not None and start.native == native_id), None)
-
-    def find_end(self, name: str, attempt: int | None = None) -> EndRecord | None:
-        """The end record of this attempt of a job (None: of its last), if there is one."""
-        # One whose supervisor was killed before it could move it to the others is still where the start is.
-        ends = read_ends(_text(self.end(name))) or read_ends(_text(self.start(name)))
-        if not ends:
-            told = map(end_from_name, self._ends_in_names(name))
-            ends = [end for end in told if end is not None]
-        if attempt is None:
-            return max(ends, key=lambda end: end.attempt, default=None)
-        return next((end for end in reversed(ends) if end.attempt == attempt), None)
-
-    def listing(self) -> Listing:
-        """One look for any number of jobs."""
-        live, ended = _names(self._live), _names(self._ended)
-        return Listing(frozenset(live), frozenset(name.partition("~")[0] for name in ended))
-
-    def _ends_in_names(self, name: str) -> list[str]:
-        prefix = f"{name}~"
-        return [entry for entry in _names(self._ended) if entry.startswith(prefix)]
-
-    def ended(self) -> Iterator[EndRecord]:
-        """All end records there are: one look at one folder finds all news."""
-        for name in _names(self._ended):
-            told = end_from_name(name) if "~" in name else None
-            yield from [told] if told else read_ends(_text(os.path.join(self._ended, name)))
-
-    def clear(self, name: str) -> None:
-        """Remove what is left of a job whose result was collected."""
-        paths = [self.script(name), self.order(name), self.start(name), self.receipt(name), self.end(name)]
-        if not read_ends(_text(self.end(name))):
-            paths += [os.path.join(self._ended, entry) for entry in self._ends_in_names(name)]
-        for path in paths:
-            with contextlib.suppress(OSError):
-                os.unlink(path)
-
-    def _copy_of(self, source: str) -> str:
-        with open(os.path.join(os.path.dirname(__file__), source), "rb") as file:
+        Raises:
+            OSError: it cannot be written.
+        """
+        with open(os.path.join(os.path.dirname(__file__), "supervisor.sh"), "rb") as file:
             content = file.read()
-        stem, extension = os.path.splitext(source)
-        path = os.path.join(self.path, f"{stem}-{hashlib.sha256(content).hexdigest()[:12]}{extension}")
-        if not os.path.exists(path):
+        path = os.path.join(self.path, f"supervisor-{hashlib.sha256(content).hexdigest()[:12]}.sh")
+        if _bytes(path) != content:  # one that was cut off would run nothing, and say so with code 0
             part = f"{path}.{os.getpid()}"
-            with open(part, "wb") as file:
+            with open(part, "wb", opener=_private) as file:
                 file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
             os.replace(part, path)
         return path
 
+    def find_start(self, name: str) -> StartRecord | None:
+        """The start record of a job's latest attempt, if it is there and whole."""
+        return read_start(_text(self.start(name)))
+
+    def find_end(self, name: str, attempt: int) -> EndRecord | None:
+        """The end record of this attempt of a job, if there is one."""
+        ends = read_ends(_text(self.end(name)))
+        if not any(end.attempt == attempt for end in ends):
+            ends = [end for entry in self._told_by_name(name) if (end := end_from_name(entry)) is not None]
+        return next((end for end in reversed(ends) if end.attempt == attempt), None)
+
+    def ended(self) -> Iterator[EndRecord]:
+        """All end records there are: one look at one folder finds all news."""
+        for entry in _names(self._ended):
+            told = end_from_name(entry)
+            yield from [told] if told else read_ends(_text(os.path.join(self._ended, entry)))
+
+    def clear(self, name: str) -> None:
+        """Remove what is left of a job whose result was collected.
+
+        With its records goes the claim. Where a second submission of it may still lie in a queue, keep them.
+        """
+        files = [self.script(name), self.start(name), self.receipt(name), self.end(name)]
+        for path in (*files, *map(self.end, self._told_by_name(name))):
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+
+    def _told_by_name(self, name: str) -> list[str]:
+        return [entry for entry in _names(self._ended) if entry.startswith(f"{name}~")]
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
 
 def _text(path: str) -> str:
+    return _bytes(path).decode(errors="surrogateescape")
+
+
+def _bytes(path: str) -> bytes:
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
+        with open(path, "rb") as file:
             return file.read()
     except OSError:
-        return ""
+        return b""
 
 
 def _names(folder: str) -> list[str]:

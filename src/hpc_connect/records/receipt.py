@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
-from hpc_connect.records.line import PREFIX
+from hpc_connect.records.line import END, PREFIX
 
 
 class Receipt(NamedTuple):
@@ -25,7 +26,7 @@ def read_receipt(text: str, job: str) -> Receipt:
     Without the end marker the output may be incomplete: a job id in it is no proof of an id's last digit.
     """
     output, found, tail = text.rpartition(f"\n{PREFIX} receipt id={job} code=")
-    code = tail.removesuffix(" end\n")
-    if not found or code == tail or not code.isdigit():
+    code = re.fullmatch(rf"([0-9]{{1,3}}) {END}\n", tail)
+    if not found or code is None:
         return Receipt(text, None)
-    return Receipt(output, int(code))
+    return Receipt(output, int(code[1]))

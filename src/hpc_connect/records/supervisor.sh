@@ -1,16 +1,19 @@
 # hpc_connect supervisor, record protocol v1: docs/reference/record-protocol.md
 #
-#   sh supervisor.sh folder=DIR id=ID [array_index=N] [native=ID] [attempt=N] [limit=S] [grace=S] [warn=SIGNAL:S]
-#                    [clean=FILE] -- PROGRAM [ARGUMENT]...
+#   bash -p supervisor.sh folder=DIR id=ID [array_index=N] [native=ID] [attempt=N] [limit=S] [grace=S]
+#                         [warn=SIGNAL:S] [clean=FILE] -- PROGRAM [ARGUMENT]...
 #
-# Runs PROGRAM once as its child and records how it ended, whatever the program does. POSIX sh; bash can in addition
-# tell `exit 143` from an end by SIGTERM, and leaves SIGINT and SIGQUIT as they were. Names begin with hpc_connect_
-# because a variable that came by the environment would hand its new value on to the program.
+# Runs PROGRAM once as its child and records how it ended, whatever the program does. dash and busybox can do it too,
+# but bash alone hands on every variable as it was. Why it is as it is: docs/decisions/0006-record-protocol.md.
+# Names begin with hpc_connect_, since a variable that came by the environment would hand its new value on.
+
+# shellcheck disable=SC3028,SC3040,SC3045 # what POSIX has not stands where it is known to be bash
+# shellcheck disable=SC2317 # traps are called by the shell
 
 hpc_connect_main() {
-    hpc_connect_index=- hpc_connect_native='' hpc_connect_attempt=1
+    hpc_connect_folder='' hpc_connect_id='' hpc_connect_index=- hpc_connect_native='' hpc_connect_attempt=''
     hpc_connect_limit='' hpc_connect_grace=10 hpc_connect_warn='' hpc_connect_clean=''
-    while [ "$1" != -- ]; do
+    while [ $# -gt 0 ] && [ "$1" != -- ]; do
         case $1 in
         folder=*) hpc_connect_folder=${1#*=} ;;
         id=*) hpc_connect_id=${1#*=} ;;
@@ -21,217 +24,396 @@ hpc_connect_main() {
         grace=*) hpc_connect_grace=${1#*=} ;;
         warn=*) hpc_connect_warn=${1#*=} ;;
         clean=*) hpc_connect_clean=${1#*=} ;;
-        *) echo "hpc_connect supervisor: unknown argument '$1'" >&2; exit 64 ;;
+        *) hpc_connect_refuse "unknown argument '$1'" ;;
         esac
         shift
     done
+    [ $# -gt 1 ] || hpc_connect_refuse "no program behind '--'"
     shift
-
-    # The program gets the descriptors as they were; what this shell itself has to say goes nowhere.
-    command exec 3<&0 || exec 3</dev/null
-    command exec 4>&2 || exec 4>/dev/null
-    exec </dev/null 2>/dev/null
-
-    hpc_connect_know_thyself
+    hpc_connect_check_arguments
+    hpc_connect_prepare
     hpc_connect_claim || exit 125
     hpc_connect_run "$@"
-    hpc_connect_write_end && rm -f -- "$hpc_connect_start" ${hpc_connect_clean:+"$hpc_connect_clean"}
+    hpc_connect_write_end
     exit "$hpc_connect_code"
 }
 
-hpc_connect_know_thyself() {
+hpc_connect_refuse() {
+    echo "hpc_connect supervisor: $1" >&2
+    exit 64
+}
+
+# What goes into a record or a file name must not break it.
+hpc_connect_check_arguments() {
+    [ -n "$hpc_connect_folder" ] || hpc_connect_refuse "folder=DIR is missing"
+    case $hpc_connect_id in '' | *[!A-Za-z0-9_-]*) hpc_connect_refuse "id='$hpc_connect_id' is no id" ;; esac
+    case $hpc_connect_native in *[[:space:]]*) hpc_connect_refuse "native='$hpc_connect_native' has a blank" ;; esac
+    [ "$hpc_connect_index" = - ] || hpc_connect_check_number array_index "$hpc_connect_index"
+    hpc_connect_check_number attempt "${hpc_connect_attempt:-1}"
+    hpc_connect_check_number limit "${hpc_connect_limit:-1}"
+    hpc_connect_check_number grace "$hpc_connect_grace"
+    [ -z "$hpc_connect_warn" ] || hpc_connect_check_number warn "${hpc_connect_warn#*:}"
+}
+
+hpc_connect_check_number() {
+    case $2 in '' | *[!0-9]*) hpc_connect_refuse "$1='$2' is not a whole number" ;; esac
+}
+
+hpc_connect_prepare() {
+    # The program gets descriptors, umask and PATH as they were. What this shell itself has to say goes nowhere.
+    { command exec 9>&2 || exec 9>/dev/null; } 2>/dev/null
+    exec 2>/dev/null
+    command exec 8<&0 || exec 8</dev/null
+    exec </dev/null
+    # A pipe with one line in it, held by this process alone: a note to itself, and a mark on a child that has not
+    # begun yet.
+    command exec 7<<.
+
+.
+    hpc_connect_umask=$(umask) hpc_connect_path=${PATH-} hpc_connect_had_path=${PATH+yes}
+    umask 077
+    PATH=/usr/bin:/bin:$hpc_connect_path
+
+    hpc_connect_bash=''
+    if [ -n "${BASH_VERSION-}" ] && command -v shopt >/dev/null; then
+        hpc_connect_bash=yes
+        set -o posix # here alone `wait` returns before it forgets how a child ended
+    fi
     hpc_connect_name=$hpc_connect_id
     [ "$hpc_connect_index" = - ] || hpc_connect_name=$hpc_connect_id.$hpc_connect_index
     hpc_connect_start=$hpc_connect_folder/live/$hpc_connect_name.start
     hpc_connect_end=$hpc_connect_folder/ended/$hpc_connect_name
-    hpc_connect_ticks_of $$
+    hpc_connect_look_at $$
+    hpc_connect_own_ticks=$hpc_connect_ticks
     read -r hpc_connect_boot </proc/sys/kernel/random/boot_id || hpc_connect_boot=-
     read -r hpc_connect_host </proc/sys/kernel/hostname || hpc_connect_host=$(uname -n)
-    [ -n "$hpc_connect_native" ] || hpc_connect_native=$$:$hpc_connect_ticks
+    [ -n "$hpc_connect_native" ] || hpc_connect_native=$$:$hpc_connect_own_ticks
     hpc_connect_now
     hpc_connect_started=$hpc_connect_time
 }
 
-# Sets hpc_connect_ticks: when process $1 started, field 22 of proc(5) /proc/PID/stat; field 2 may hold blanks.
-hpc_connect_ticks_of() {
-    hpc_connect_ticks=-
-    read -r hpc_connect_stat <"/proc/$1/stat" || return
+# Sets state, group and ticks of process $1: fields 3, 5 and 22 of proc(5) /proc/PID/stat, or - without such a process.
+hpc_connect_look_at() {
+    hpc_connect_state=- hpc_connect_group=- hpc_connect_ticks=-
+    read -r hpc_connect_line <"/proc/$1/stat" || return
     set -f
-    # shellcheck disable=SC2086 # split on purpose
-    set -- ${hpc_connect_stat##*) }
+    # shellcheck disable=SC2086 # split on purpose; field 2 may hold blanks and parentheses
+    set -- ${hpc_connect_line##*) }
     set +f
+    hpc_connect_state=$1 hpc_connect_group=$3
     shift 19
     hpc_connect_ticks=$1
 }
 
+# Sets time: seconds since 1970.
 hpc_connect_now() {
-    case ${EPOCHREALTIME-} in
+    case ${hpc_connect_bash:+${EPOCHREALTIME-}} in
     ?*) hpc_connect_time=${EPOCHREALTIME%[.,]*}.${EPOCHREALTIME#*[.,]} ;;
     *) hpc_connect_time=$(date +%s) ;;
     esac
 }
 
-# The first act of a job: whoever creates the start record runs, under any id of the scheduler.
-hpc_connect_claim() {
-    for hpc_connect_file in "$hpc_connect_end" "$hpc_connect_end"~*; do
-        hpc_connect_is_mine "$hpc_connect_file" || return 1
-    done
-    set -C
-    if command : >"$hpc_connect_start"; then
-        set +C
-        printf 'hpc_connect v1 start id=%s array_index=%s native=%s attempt=%s pid=%s ticks=%s boot=%s host=%s started=%s end\n' \
-            "$hpc_connect_id" "$hpc_connect_index" "$hpc_connect_native" "$hpc_connect_attempt" $$ \
-            "$hpc_connect_ticks" "$hpc_connect_boot" "$hpc_connect_host" "$hpc_connect_started" >>"$hpc_connect_start"
-        return 0
-    fi
-    set +C
-    if [ ! -e "$hpc_connect_start" ]; then
-        echo "hpc_connect: job $hpc_connect_id cannot write to $hpc_connect_folder/live; leaving" >&4
-        return 1
-    fi
-    hpc_connect_is_mine "$hpc_connect_start"
+# Sets uptime: whole seconds since boot, which nobody can set.
+hpc_connect_look_at_clock() {
+    read -r hpc_connect_uptime </proc/uptime
+    hpc_connect_uptime=${hpc_connect_uptime%%.*}
 }
 
-# Whether file $1 is absent, or every whole record in it names this very job of the scheduler.
-hpc_connect_is_mine() {
-    [ -e "$1" ] || return 0
-    hpc_connect_owner=
-    while read -r hpc_connect_line; do
-        case $hpc_connect_line in
-        "hpc_connect v1 "*" native=$hpc_connect_native "*" end") hpc_connect_owner=me ;;
-        "hpc_connect v1 "*" end") hpc_connect_owner=other; break ;;
-        esac
-    done <"$1"
-    case $hpc_connect_owner in
-    me) return 0 ;;
-    other) echo "hpc_connect: job $hpc_connect_id was already started by another submission; leaving" >&4 ;;
-    *) echo "hpc_connect: job $hpc_connect_id has an unreadable record, $1; leaving" >&4 ;;
+# ---------------------------------------------------------------- records
+
+# The first act of a job: whoever creates the start record runs. Another job of the scheduler leaves; this one runs
+# again if it was requeued, as an attempt of its own.
+hpc_connect_claim() {
+    hpc_connect_new=''
+    set -C
+    command : >"$hpc_connect_start" && hpc_connect_new=yes
+    set +C
+    if hpc_connect_may_run; then
+        hpc_connect_record start "$hpc_connect_start" "pid=$$ ticks=$hpc_connect_own_ticks boot=$hpc_connect_boot" \
+            "host=$hpc_connect_host started=$hpc_connect_started"
+        return 0
+    fi
+    echo "hpc_connect: job $hpc_connect_name, here as $hpc_connect_native: $hpc_connect_problem; leaving" >&9
+    [ -z "$hpc_connect_new" ] || rm -f -- "$hpc_connect_start"
+    return 1
+}
+
+# Sets attempt. The end is looked for last: it is written before its start record goes.
+hpc_connect_may_run() {
+    if [ -z "$hpc_connect_new" ] && [ ! -e "$hpc_connect_start" ]; then
+        hpc_connect_problem="cannot write to $hpc_connect_folder/live"
+        return 1
+    fi
+    hpc_connect_owner=nobody hpc_connect_last=0
+    hpc_connect_read_owner "$hpc_connect_start"
+    [ ! -e "$hpc_connect_end" ] || hpc_connect_new=ended
+    hpc_connect_read_owner "$hpc_connect_end"
+    : "${hpc_connect_attempt:=$((hpc_connect_last + 1))}"
+    case $hpc_connect_owner-$hpc_connect_new in
+    other-*) hpc_connect_problem="it was started by another submission" ;;
+    nobody-yes) return 0 ;;
+    nobody-*) hpc_connect_problem="its record in $hpc_connect_folder cannot be read" ;;
+    *)
+        [ "$hpc_connect_attempt" -le "$hpc_connect_last" ] || return 0
+        hpc_connect_problem="its attempt $hpc_connect_last was here before"
+        ;;
     esac
     return 1
 }
 
-hpc_connect_run() {
-    hpc_connect_reason=- hpc_connect_due='' hpc_connect_timer='' hpc_connect_child=''
-    for hpc_connect_signal in HUP INT QUIT TERM USR1 USR2; do
-        # shellcheck disable=SC2064 # expanded now on purpose
-        trap "hpc_connect_forward $hpc_connect_signal" "$hpc_connect_signal"
-    done
-    # With job control on, bash gives the child default signals and a process group; only then. A later `set -m`
-    # would make `wait` return whenever the child is stopped. The trap keeps the job table's word on how it ended.
-    if [ -n "${BASH_VERSION-}" ]; then
-        trap 'LC_ALL=C jobs -l >>"$hpc_connect_start"' CHLD
-        set -m
-    fi
-    export HPC_CONNECT_JOB_ID="$hpc_connect_name" HPC_CONNECT_ATTEMPT="$hpc_connect_attempt"
-    [ "$hpc_connect_index" = - ] || export HPC_CONNECT_ARRAY_INDEX="$hpc_connect_index"
-    if [ -z "${BASH_VERSION-}" ] && env --default-signal=INT true; then
-        set -- env --default-signal=INT,QUIT "$@"
-    fi
-    "$@" <&3 2>&4 3<&- 4>&- &
-    hpc_connect_child=$!
-    [ -z "${BASH_VERSION-}" ] || set +m
-    exec 3<&- 4>&- >/dev/null
-    [ -z "$hpc_connect_limit" ] || hpc_connect_start_timer
-    [ -z "$hpc_connect_due" ] || kill -s "$hpc_connect_due" "$hpc_connect_child"
-    hpc_connect_wait
-    trap '' HUP INT QUIT TERM USR1 USR2 ALRM
-    trap - CHLD
-    hpc_connect_now
-    [ -z "$hpc_connect_timer" ] || kill "$hpc_connect_timer"
-}
-
-# `wait` also returns, with 128 + n, when a trap was run. A child that is gone then has its status kept by the shell,
-# unless it was this very status that told its end.
-hpc_connect_wait() {
-    while :; do
-        wait "$hpc_connect_child"
-        hpc_connect_code=$?
-        [ "$hpc_connect_code" -gt 128 ] || return
-        kill -0 "$hpc_connect_child" || break
-    done
-    wait "$hpc_connect_child"
-    hpc_connect_status=$?
-    [ "$hpc_connect_status" = 127 ] || hpc_connect_code=$hpc_connect_status
-}
-
-hpc_connect_forward() {
-    if [ -n "$hpc_connect_child" ]; then
-        kill -s "$1" "$hpc_connect_child"
-    else
-        hpc_connect_due=$1
-    fi
-}
-
-# One helper process for all that is due: it wakes the supervisor with SIGALRM, which takes the next step of the list.
-hpc_connect_start_timer() {
-    hpc_connect_steps="end kill" hpc_connect_delays="$hpc_connect_limit $hpc_connect_grace"
-    if [ -n "$hpc_connect_warn" ]; then
-        hpc_connect_steps="warn $hpc_connect_steps"
-        hpc_connect_delays="$((hpc_connect_limit - ${hpc_connect_warn#*:})) ${hpc_connect_warn#*:} $hpc_connect_grace"
-    fi
-    trap hpc_connect_step ALRM
-    (
-        trap - CHLD HUP INT QUIT USR1 USR2 ALRM
-        hpc_connect_sleep='' hpc_connect_over=''
-        trap 'hpc_connect_over=yes; [ -z "$hpc_connect_sleep" ] || kill "$hpc_connect_sleep"' TERM
-        hpc_connect_supervisor=$hpc_connect_ticks
-        for hpc_connect_delay in $hpc_connect_delays; do
-            sleep "$hpc_connect_delay" &
-            hpc_connect_sleep=$!
-            [ -z "$hpc_connect_over" ] || kill "$hpc_connect_sleep"
-            wait "$hpc_connect_sleep"
-            hpc_connect_ticks_of $$
-            [ -z "$hpc_connect_over" ] && [ "$hpc_connect_ticks" = "$hpc_connect_supervisor" ] || exit
-            kill -s ALRM $$
-        done
-    ) &
-    hpc_connect_timer=$!
-}
-
-hpc_connect_step() {
-    case $hpc_connect_steps in
-    warn*) hpc_connect_signal_job "${hpc_connect_warn%:*}" ;;
-    end*) hpc_connect_reason=timeout; hpc_connect_signal_job TERM; hpc_connect_signal_job CONT ;;
-    kill*) hpc_connect_signal_job KILL ;;
-    esac
-    hpc_connect_steps=${hpc_connect_steps#* }
-}
-
-# Sends signal $1 to every process of the job: each has the job's id in the environment it was started with, wherever
-# it has forked to. Without /proc it is the child's process group, or the child.
-hpc_connect_signal_job() {
-    kill -s "$1" -- "-$hpc_connect_child" || kill -s "$1" "$hpc_connect_child"
-    # shellcheck disable=SC2013 # these paths have no blanks
-    for hpc_connect_file in $(grep -lszFx "HPC_CONNECT_JOB_ID=$hpc_connect_name" /proc/[0-9]*/environ); do
-        hpc_connect_file=${hpc_connect_file#/proc/}
-        kill -s "$1" "${hpc_connect_file%/environ}"
-    done
-}
-
-# Sets hpc_connect_how and its number: exit CODE, signal NUMBER, or unclear CODE (a shell gives 128+n for an end by
-# signal n as well, and this shell cannot tell).
-hpc_connect_find_how() {
-    hpc_connect_how='exit' hpc_connect_number=$hpc_connect_code
-    [ "$hpc_connect_code" -gt 128 ] || return 0
-    hpc_connect_how='unclear'
+# Sets owner to who wrote the records in file $1, if there are any: me or other. Sets last to my highest attempt.
+hpc_connect_read_owner() {
     while read -r hpc_connect_line; do
         case $hpc_connect_line in
-        "["*"]"*" $hpc_connect_child Exit $hpc_connect_code "*) hpc_connect_how='exit' ;;
-        "["*"]"*" $hpc_connect_child Running "* | "["*"]"*" $hpc_connect_child Stopped"*) ;;
-        "["*"]"*" $hpc_connect_child "*) hpc_connect_how=signal ;;
+        "hpc_connect v1 "*" native=$hpc_connect_native attempt="*" END")
+            [ "$hpc_connect_owner" = other ] || hpc_connect_owner=me
+            hpc_connect_word=${hpc_connect_line#*" attempt="}
+            hpc_connect_word=${hpc_connect_word%%" "*}
+            [ "$hpc_connect_word" -le "$hpc_connect_last" ] || hpc_connect_last=$hpc_connect_word
+            ;;
+        "hpc_connect v1 "*" END") hpc_connect_owner=other ;;
         esac
-    done <"$hpc_connect_start"
-    [ "$hpc_connect_how" != signal ] || hpc_connect_number=$((hpc_connect_code - 128))
+    done <"$1"
+}
+
+# Writes a record of kind $1 to file $2, with the further words $3...: one line by one printf.
+hpc_connect_record() {
+    hpc_connect_kind=$1 hpc_connect_file=$2
+    shift 2
+    printf '\nhpc_connect v1 %s id=%s array_index=%s native=%s attempt=%s %s END\n' "$hpc_connect_kind" \
+        "$hpc_connect_id" "$hpc_connect_index" "$hpc_connect_native" "$hpc_connect_attempt" "$*" \
+        >>"$hpc_connect_file"
 }
 
 hpc_connect_write_end() {
+    if hpc_connect_record exit "$hpc_connect_end" "how=$hpc_connect_how number=$hpc_connect_number" \
+        "reason=$hpc_connect_reason host=$hpc_connect_host started=$hpc_connect_started ended=$hpc_connect_time"
+    then
+        rm -f -- "$hpc_connect_start"
+    else
+        # The disk is full, but a name needs no room on it. The start record stays: it tells whose this was.
+        : >"$hpc_connect_end~v1~$hpc_connect_attempt~$hpc_connect_how~$hpc_connect_number~$hpc_connect_reason"
+    fi && rm -f -- ${hpc_connect_clean:+"$hpc_connect_clean"}
+}
+
+# ---------------------------------------------------------------- run
+
+hpc_connect_signals='HUP INT QUIT ABRT ALRM TERM USR1 USR2 XCPU XFSZ VTALRM PROF'
+
+hpc_connect_run() {
+    hpc_connect_child='' hpc_connect_early='' hpc_connect_reason=-
+    hpc_connect_steps='' hpc_connect_sleeper='' hpc_connect_ticking=''
+    for hpc_connect_signal in $hpc_connect_signals; do
+        # shellcheck disable=SC2064 # expanded now on purpose
+        trap "hpc_connect_forward $hpc_connect_signal" "$hpc_connect_signal"
+    done
+    [ -z "$hpc_connect_bash$hpc_connect_limit" ] || trap hpc_connect_on_child CHLD
+    # Job control gives the child default signals and a process group. Only for the start: under it `wait` would
+    # also return when the child is stopped. The other shells want a terminal for it.
+    [ -z "$hpc_connect_bash" ] || set -m
+    (
+        exec 7<&- # the traps above are gone in here: from now on no signal is lost
+        hpc_connect_become "$@"
+    ) &
+    hpc_connect_child=$!
+    [ -z "$hpc_connect_bash" ] || set +m
+    exec 8<&- 9>&- >/dev/null
+    for hpc_connect_signal in $hpc_connect_early; do hpc_connect_forward "$hpc_connect_signal"; done
+    [ -z "$hpc_connect_limit" ] || hpc_connect_start_clock
+    hpc_connect_wait
+    [ -n "$hpc_connect_bash" ] || hpc_connect_take_note
+    # shellcheck disable=SC2086 # split on purpose
+    trap '' $hpc_connect_signals
+    trap - CHLD
+    hpc_connect_now
     hpc_connect_find_how
-    printf '\nhpc_connect v1 exit id=%s array_index=%s native=%s attempt=%s how=%s number=%s reason=%s host=%s started=%s ended=%s end\n' \
-        "$hpc_connect_id" "$hpc_connect_index" "$hpc_connect_native" "$hpc_connect_attempt" \
-        "$hpc_connect_how" "$hpc_connect_number" "$hpc_connect_reason" "$hpc_connect_host" \
-        "$hpc_connect_started" "$hpc_connect_time" >>"$hpc_connect_end" && return
-    # The disk is full, but a name needs no room on it.
-    : >"$hpc_connect_end~v1~$hpc_connect_attempt~$hpc_connect_how~$hpc_connect_number~$hpc_connect_reason"
+    [ -z "$hpc_connect_limit" ] || hpc_connect_stop_clock
+}
+
+# In the child: turns into the program.
+hpc_connect_become() {
+    umask "$hpc_connect_umask"
+    PATH=$hpc_connect_path
+    [ -n "$hpc_connect_had_path" ] || unset PATH
+    unset HPC_CONNECT_ARRAY_INDEX
+    export HPC_CONNECT_JOB_ID="$hpc_connect_name" HPC_CONNECT_ATTEMPT="$hpc_connect_attempt"
+    [ "$hpc_connect_index" = - ] || export HPC_CONNECT_ARRAY_INDEX="$hpc_connect_index"
+    if [ -n "$hpc_connect_bash" ]; then
+        hpc_connect_become_under_bash "$@"
+    elif [ "$1" = "${1%%=*}" ] && env --default-signal=INT,QUIT true; then
+        # A child without job control ignores these two.
+        set -- env --default-signal=INT,QUIT "$@"
+    fi
+    exec "$@" <&8 2>&9 8<&- 9>&-
+}
+
+# In the child: the variables that bash changes by itself, as this process got them. Two of them are read-only, so
+# `env` sets them, which would take a program with = in its name for a variable.
+hpc_connect_become_under_bash() {
+    export -n BASHOPTS SHELLOPTS
+    unset IFS OLDPWD OPTERR OPTIND POSIXLY_CORRECT PS1 PS2 PS4 PWD SHLVL
+    while IFS= read -r -d '' hpc_connect_line; do
+        case $hpc_connect_line in
+        BASHOPTS=* | SHELLOPTS=*) [ "$1" != "${1%%=*}" ] || set -- env "$hpc_connect_line" "$@" ;;
+        IFS=* | OLDPWD=* | OPTERR=* | OPTIND=* | POSIXLY_CORRECT=* | PS[124]=* | PWD=* | SHLVL=*)
+            # shellcheck disable=SC2163 # a name with its value
+            export "$hpc_connect_line"
+            ;;
+        esac
+    done </proc/$$/environ
+    exec "$@" <&8 2>&9 8<&- 9>&-
+}
+
+# Sets code. `wait` also returns, with some 128 + n, for a trap, so that such a code counts once the child is gone and
+# it comes again, or 127: some shells tell a code only once.
+hpc_connect_wait() {
+    hpc_connect_code=''
+    while :; do
+        wait "$hpc_connect_child"
+        hpc_connect_status=$?
+        [ "$hpc_connect_status" != 127 ] || [ -z "$hpc_connect_code" ] || return 0
+        if [ "$hpc_connect_status" = "$hpc_connect_code" ]; then kill -0 "$hpc_connect_child" || return 0; fi
+        hpc_connect_code=$hpc_connect_status
+        [ "$hpc_connect_code" -gt 128 ] || return 0
+    done
+}
+
+hpc_connect_forward() {
+    if [ -z "$hpc_connect_child" ]; then
+        hpc_connect_early="$hpc_connect_early $1"
+        return
+    fi
+    hpc_connect_await_child
+    kill -s "$1" "$hpc_connect_child"
+}
+
+# A child that still has the traps of this shell would take a signal and forget it.
+hpc_connect_await_child() {
+    # shellcheck disable=SC3013 # all these shells know -ef
+    while [ "/proc/$hpc_connect_child/fd/7" -ef /proc/$$/fd/7 ]; do sleep 0.01; done
+}
+
+hpc_connect_on_child() {
+    kill -0 "$hpc_connect_child" || [ -z "$hpc_connect_bash" ] || hpc_connect_take_note
+    hpc_connect_tick
+}
+
+# How its children ended, in the shell's own words. bash has them until `wait` returns; the others from then until
+# they start another child.
+hpc_connect_take_note() {
+    LC_ALL=C jobs -l >>/proc/$$/fd/7
+}
+
+# Sets how and its number: exit CODE, signal NUMBER, or unclear CODE where the shell's words are missing: code 128 + n
+# is what a shell has for an end by signal n too.
+hpc_connect_find_how() {
+    hpc_connect_how=unclear
+    while read -r hpc_connect_line <&7; do
+        case $hpc_connect_line in
+        "["*"]"*" $hpc_connect_child Running"* | "["*"]"*" $hpc_connect_child Stopped"*) continue ;;
+        "["*"]"*" $hpc_connect_child Exit "*) hpc_connect_word=${hpc_connect_line#*" $hpc_connect_child Exit "} ;;
+        "["*"]"*" $hpc_connect_child Done("*) hpc_connect_word=${hpc_connect_line#*" $hpc_connect_child Done("} ;;
+        "["*"]"*" $hpc_connect_child Done"*) hpc_connect_word=0 ;;
+        "["*"]"*" $hpc_connect_child "*) hpc_connect_how=signal; continue ;;
+        *) continue ;;
+        esac
+        hpc_connect_how='exit' hpc_connect_code=${hpc_connect_word%%[!0-9]*}
+    done
+    hpc_connect_number=$hpc_connect_code
+    if [ "$hpc_connect_code" -le 128 ]; then
+        hpc_connect_how='exit'
+    elif [ "$hpc_connect_how" = signal ]; then
+        hpc_connect_number=$((hpc_connect_code - 128))
+    fi
+}
+
+# ---------------------------------------------------------------- time limit
+
+# Steps are what is left to do, each with its time in seconds since boot.
+hpc_connect_start_clock() {
+    hpc_connect_look_at_clock
+    hpc_connect_end_at=$((hpc_connect_uptime + hpc_connect_limit))
+    hpc_connect_kill_at=$((hpc_connect_end_at + hpc_connect_grace))
+    hpc_connect_steps="end:$hpc_connect_end_at kill:$hpc_connect_kill_at "
+    [ -z "$hpc_connect_warn" ] ||
+        hpc_connect_steps="warn:$((hpc_connect_end_at - ${hpc_connect_warn#*:})) $hpc_connect_steps"
+    hpc_connect_tick
+}
+
+# Called at the start and whenever a child has ended, even while it is at work already. A child that sleeps makes the
+# next call, after half a minute at most, so that it does not stay for long where this process was killed.
+hpc_connect_tick() {
+    hpc_connect_again=yes
+    while [ -n "$hpc_connect_steps" ] && [ -z "$hpc_connect_ticking" ] && [ -n "$hpc_connect_again" ]; do
+        hpc_connect_ticking=yes hpc_connect_again=''
+        hpc_connect_look_at "${hpc_connect_sleeper:--}"
+        case $hpc_connect_state in
+        - | Z)
+            hpc_connect_sleeper='' hpc_connect_again=yes
+            hpc_connect_take_step
+            ;;
+        esac
+        hpc_connect_ticking=''
+    done
+}
+
+# Takes the next step if it is time, or else starts a child that sleeps.
+hpc_connect_take_step() {
+    hpc_connect_step=${hpc_connect_steps%% *}
+    hpc_connect_look_at_clock
+    hpc_connect_left=$((${hpc_connect_step#*:} - hpc_connect_uptime))
+    if [ "$hpc_connect_left" -gt 0 ]; then
+        [ "$hpc_connect_left" -le 30 ] || hpc_connect_left=30
+        sleep "$hpc_connect_left" &
+        hpc_connect_sleeper=$!
+        return
+    fi
+    hpc_connect_steps=${hpc_connect_steps#* }
+    hpc_connect_look_at "$hpc_connect_child"
+    case $hpc_connect_step-$hpc_connect_state in
+    *-- | *-Z) hpc_connect_steps='' ;; # it has ended meanwhile
+    warn:*) hpc_connect_signal_job "${hpc_connect_warn%:*}" ;;
+    end:*)
+        hpc_connect_reason=timeout
+        hpc_connect_signal_job TERM
+        hpc_connect_signal_job CONT
+        ;;
+    kill:*) hpc_connect_signal_job KILL ;;
+    esac
+}
+
+# Sends signal $1 once to every process of the job: those of the child's process group, and those that were started
+# with the job's id in the environment, wherever they have forked to.
+hpc_connect_signal_job() {
+    hpc_connect_await_child
+    hpc_connect_leader=''
+    if [ -n "$hpc_connect_bash" ] && kill -s "$1" -- "-$hpc_connect_child"; then
+        hpc_connect_leader=$hpc_connect_child
+    else
+        kill -s "$1" "$hpc_connect_child"
+    fi
+    for hpc_connect_file in $(hpc_connect_members); do
+        hpc_connect_pid=${hpc_connect_file#/proc/}
+        hpc_connect_pid=${hpc_connect_pid%/environ}
+        hpc_connect_look_at "$hpc_connect_pid"
+        [ "$hpc_connect_pid" = "$hpc_connect_child" ] || [ "$hpc_connect_group" = "$hpc_connect_leader" ] ||
+            kill -s "$1" "$hpc_connect_pid"
+    done
+}
+
+hpc_connect_members() {
+    grep -lszFx "HPC_CONNECT_JOB_ID=$hpc_connect_name" /proc/[0-9]*/environ
+}
+
+# After a time limit, what the program has left behind gets the rest of the grace.
+hpc_connect_stop_clock() {
+    [ -z "$hpc_connect_sleeper" ] || { kill -s KILL "$hpc_connect_sleeper"; wait "$hpc_connect_sleeper"; }
+    while [ "$hpc_connect_reason" = timeout ] && hpc_connect_members; do
+        hpc_connect_look_at_clock
+        [ "$hpc_connect_uptime" -lt "$hpc_connect_kill_at" ] || hpc_connect_signal_job KILL
+        [ "$hpc_connect_uptime" -lt $((hpc_connect_kill_at + 30)) ] || return 0
+        sleep 1
+    done
 }
 
 hpc_connect_main "$@"
