@@ -196,10 +196,10 @@ class PolledEnding(Ending):
             self.engine.call_later(pause, self._poller.add, self)
 
 
-def _seconds(frequency: float) -> float:
-    if not frequency >= 0:  # not a number is neither
-        raise ValueError(f"polling_frequency={frequency} must be a number of seconds from 0")
-    return frequency
+def _seconds(frequency: object) -> float:
+    if isinstance(frequency, (int, float)) and 0 <= frequency < float("inf"):
+        return frequency
+    raise ValueError(f"polling_frequency={frequency!r} must be a number of seconds from 0")
 
 
 class _Poller:
