@@ -2,10 +2,10 @@
 
     live/NAME.sh        the script, until the job has ended (not where the user said where it goes)
     live/NAME.order     what the shell backend's supervisor is told, until somebody has claimed the job
-    live/NAME.start     the start records, one of each attempt: the claim
+    live/NAME.start     the start record: the claim; in the end the end record too, which moves it to
     live/NAME.receipt   what the submit command printed, until it was read
-    ended/NAME          the end records, one of each attempt, until the result was collected
-    ended/NAME~v1~…     an end record as the name of an empty file, where the disk was full
+    ended/NAME          until the result was collected
+    ended/NAME~v1~…     or, where the disk was full, to a name that tells the end
     supervisor-….sh     the supervisor, for as long as a job may need it
 
 NAME is our id, with ``.INDEX`` behind it for an element of an array. A missing file is never evidence: on a
@@ -106,12 +106,26 @@ class RecordFolder:
         """The start record of a job's latest attempt, if it is there and whole."""
         return read_start(_text(self.start(name)))
 
-    def find_end(self, name: str, attempt: int) -> EndRecord | None:
-        """The end record of this attempt of a job, if there is one."""
-        ends = read_ends(_text(self.end(name)))
-        if not any(end.attempt == attempt for end in ends):
-            ends = [end for entry in self._told_by_name(name) if (end := end_from_name(entry)) is not None]
-        return next((end for end in reversed(ends) if end.attempt == attempt), None)
+    def find_native(self, native_id: str) -> StartRecord | None:
+        """The start record of a live job, by the scheduler's id."""
+        names = (entry.removesuffix(".start") for entry in _names(self._live) if entry.endswith(".start"))
+        starts = (self.find_start(name) for name in names)
+        return next((start for start in starts if start is not None and start.native == native_id), None)
+
+    def find_end(self, name: str, attempt: int | None = None) -> EndRecord | None:
+        """The end record of this attempt of a job (None: of its last), if there is one."""
+        # One whose supervisor was killed before it could move it to the others is still where the start is.
+        ends = read_ends(_text(self.end(name))) or read_ends(_text(self.start(name)))
+        found = [end for end in ends if attempt in (None, end.attempt)]
+        if not found:
+            told = [end for entry in self._told_by_name(name) if (end := end_from_name(entry)) is not None]
+            found = [end for end in told if attempt in (None, end.attempt)]
+        return max(found, key=lambda end: end.attempt, default=None)
+
+    def listing(self) -> Listing:
+        """One look for any number of jobs."""
+        live, ended = _names(self._live), _names(self._ended)
+        return Listing(frozenset(live), frozenset(name.partition("~")[0] for name in ended))
 
     def ended(self) -> Iterator[EndRecord]:
         """All end records there are: one look at one folder finds all news."""
@@ -124,8 +138,11 @@ class RecordFolder:
 
         With its records goes the claim. Where a second submission of it may still lie in a queue, keep them.
         """
-        files = [self.script(name), self.start(name), self.receipt(name), self.end(name)]
-        for path in (*files, *map(self.end, self._told_by_name(name))):
+        paths = [self.script(name), self.order(name), self.start(name), self.receipt(name), self.end(name)]
+        ends = read_ends(_text(self.end(name)))
+        if not ends or ends[-1].attempt > 1:
+            paths += map(self.end, self._told_by_name(name))
+        for path in paths:
             with contextlib.suppress(OSError):
                 os.unlink(path)
 

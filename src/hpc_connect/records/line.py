@@ -72,7 +72,7 @@ class EndRecord(NamedTuple):
 
 
 def format_start(record: StartRecord) -> str:
-    """The record as it is appended to a start file, in one write.
+    """The record as it is written to a start file, in one write.
 
     Raises:
         ValueError: a value is empty or has a blank in it.
@@ -81,7 +81,7 @@ def format_start(record: StartRecord) -> str:
 
 
 def format_end(record: EndRecord) -> str:
-    """The record as it is appended to an end file, in one write.
+    """The record as it is appended to a start file, in one write.
 
     Raises:
         ValueError: a value is empty or has a blank in it.
@@ -155,7 +155,7 @@ _READERS: dict[str, Callable[[str], Any]] = {
 
 
 def name_of_end(name: str, record: EndRecord) -> str:
-    """The name of an empty file that tells an end, for a disk that has no room for a line."""
+    """The name that tells an end, for a file on a disk that has no room for a line."""
     return f"{name}~v1~{record.attempt}~{record.how}~{record.number}~{record.reason}"
 
 

@@ -124,9 +124,9 @@ hpc_connect_look_at_clock() {
 # The first act of a job: whoever creates the start record runs. Another job of the scheduler leaves; this one runs
 # again if it was requeued, as an attempt of its own.
 hpc_connect_claim() {
-    hpc_connect_new=''
+    hpc_connect_created=''
     set -C
-    command : >"$hpc_connect_start" && hpc_connect_new=yes
+    command : >"$hpc_connect_start" && hpc_connect_created=yes
     set +C
     if hpc_connect_may_run; then
         hpc_connect_record start "$hpc_connect_start" "pid=$$ ticks=$hpc_connect_own_ticks boot=$hpc_connect_boot" \
@@ -134,25 +134,24 @@ hpc_connect_claim() {
         return 0
     fi
     echo "hpc_connect: job $hpc_connect_name, here as $hpc_connect_native: $hpc_connect_problem; leaving" >&9
-    [ -z "$hpc_connect_new" ] || rm -f -- "$hpc_connect_start"
+    [ -z "$hpc_connect_created" ] || rm -f -- "$hpc_connect_start"
     return 1
 }
 
-# Sets attempt. The end is looked for last: it is written before its start record goes.
+# Sets attempt. The end is looked for last: the start record becomes it by one rename.
 hpc_connect_may_run() {
-    if [ -z "$hpc_connect_new" ] && [ ! -e "$hpc_connect_start" ]; then
-        hpc_connect_problem="cannot write to $hpc_connect_folder/live"
-        return 1
-    fi
-    hpc_connect_owner=nobody hpc_connect_last=0
-    hpc_connect_read_owner "$hpc_connect_start"
-    [ ! -e "$hpc_connect_end" ] || hpc_connect_new=ended
-    hpc_connect_read_owner "$hpc_connect_end"
+    hpc_connect_owner=nobody hpc_connect_last=0 hpc_connect_found=yes
+    [ -z "$hpc_connect_created" ] || hpc_connect_found=''
+    for hpc_connect_file in "$hpc_connect_start" "$hpc_connect_end" "$hpc_connect_end"~v1~*; do
+        [ -e "$hpc_connect_file" ] || continue
+        [ "$hpc_connect_file" = "$hpc_connect_start" ] || hpc_connect_found=yes
+        hpc_connect_read_owner "$hpc_connect_file"
+    done
     : "${hpc_connect_attempt:=$((hpc_connect_last + 1))}"
-    case $hpc_connect_owner-$hpc_connect_new in
+    case $hpc_connect_owner-$hpc_connect_found in
     other-*) hpc_connect_problem="it was started by another submission" ;;
-    nobody-yes) return 0 ;;
-    nobody-*) hpc_connect_problem="its record in $hpc_connect_folder cannot be read" ;;
+    nobody-) return 0 ;;
+    nobody-*) hpc_connect_problem="its record in $hpc_connect_folder cannot be written, or not be read" ;;
     *)
         [ "$hpc_connect_attempt" -le "$hpc_connect_last" ] || return 0
         hpc_connect_problem="its attempt $hpc_connect_last was here before"
@@ -186,14 +185,11 @@ hpc_connect_record() {
 }
 
 hpc_connect_write_end() {
-    if hpc_connect_record exit "$hpc_connect_end" "how=$hpc_connect_how number=$hpc_connect_number" \
-        "reason=$hpc_connect_reason host=$hpc_connect_host started=$hpc_connect_started ended=$hpc_connect_time"
-    then
-        rm -f -- "$hpc_connect_start"
-    else
-        # The disk is full, but a name needs no room on it. The start record stays: it tells whose this was.
-        : >"$hpc_connect_end~v1~$hpc_connect_attempt~$hpc_connect_how~$hpc_connect_number~$hpc_connect_reason"
-    fi && rm -f -- ${hpc_connect_clean:+"$hpc_connect_clean"}
+    # Where the disk is full: a name needs no room on it.
+    hpc_connect_record exit "$hpc_connect_start" "how=$hpc_connect_how number=$hpc_connect_number" \
+        "reason=$hpc_connect_reason host=$hpc_connect_host started=$hpc_connect_started ended=$hpc_connect_time" ||
+        hpc_connect_end=$hpc_connect_end~v1~$hpc_connect_attempt~$hpc_connect_how~$hpc_connect_number~$hpc_connect_reason
+    mv -f -- "$hpc_connect_start" "$hpc_connect_end" && rm -f -- ${hpc_connect_clean:+"$hpc_connect_clean"}
 }
 
 # ---------------------------------------------------------------- run
