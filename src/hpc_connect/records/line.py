@@ -42,6 +42,11 @@ class StartRecord(NamedTuple):
     host: str
     started: float
 
+    @property
+    def name(self) -> str:
+        """Name of the job's files: its id, and its index in an array."""
+        return self.id if self.array_index == "-" else f"{self.id}.{self.array_index}"
+
 
 class EndRecord(NamedTuple):
     """How a job ended.
