@@ -68,9 +68,9 @@ class Journal:
                 # The records stay where they are, so whoever looks next finds the same out again.
                 _log.exception("the store does not take the states of %d jobs", len(statuses))
                 return
-        for job_id, status in stored.items():
-            if status.state in SETTLED:
-                self._settled(job_id)
+            for job_id, status in stored.items():
+                if status.state in SETTLED:
+                    self._settled(job_id)
 
     def _flush_at_exit(self) -> None:
         if os.getpid() == self._process:  # a fork has neither the engine's news nor, perhaps, its locks

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpc_connect.engine import engine
 from hpc_connect.errors import StoreError, SubmitError
+from hpc_connect.evidence import updated
 from hpc_connect.journal import Journal
 from hpc_connect.local.outbox import Outbox
 from hpc_connect.local.tracking import Tracker, cancelled_before_start
@@ -241,10 +242,10 @@ class LocalRunner:
 
     def tell(self, job: JobProcess, status: JobStatus, native_id: str | None = None) -> None:
         """Pass news of a job on to its handle and to the store; on the engine's thread."""
-        known = job.status
+        # Noted first: a program that ends as soon as it has heard of the end leaves nothing to be found out again.
+        if native_id is not None or updated(job.status, status) != job.status:
+            self._journal.note(job.id, status, native_id)
         job.observe(status, native_id)
-        if job.status != known or native_id is not None:
-            self._journal.note(job.id, job.status, native_id)
 
     def _forget_records(self, name: str) -> None:
         """The store knows the end of this job, so no record is needed any more."""
