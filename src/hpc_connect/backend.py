@@ -139,8 +139,10 @@ class HPCBackend(ABC):
             **{key: values for key, values in lists.items() if values is not None},
         }
         for key, values in columns.items():
-            if isinstance(values, str) or len(values) != len(name):
-                raise SpecError(key, values, f"must be a list of {len(name)} elements, one for each name")
+            if not isinstance(values, (list, tuple)):
+                raise SpecError(key, values, "must be a list, with one element for each job")
+            if len(values) != len(name):
+                raise SpecError(key, values, f"must have {len(name)} elements, one for each name")
         if not name:
             raise SpecError("name", name, "must hold at least one name")
         rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
