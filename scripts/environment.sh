@@ -11,7 +11,7 @@ case ${1:-} in -h | --help)
     ;;
 esac
 
-unset CDPATH PYTHONHOME PYTHONPATH # what a site sets for its own programs must not get into ours
+unset CDPATH PIP_PREFIX PIP_TARGET PIP_USER PYTHONHOME PYTHONPATH # what a site sets must not get into our environment
 root=$(cd -- "$(dirname -- "$0")/.." && pwd -P)
 python=$root/.venv/bin/python
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import hashlib
+import inspect
 import json
 import os
 import pickle
@@ -103,9 +104,11 @@ def test_every_concept_of_the_field_can_be_asked_for() -> None:
 
 
 def test_the_docstring_explains_every_field() -> None:
-    described = (JobSpec.__doc__ or "").partition("Attributes:")[2]
+    described = (inspect.getdoc(JobSpec) or "").partition("Attributes:")[
+        2
+    ]  # Python 3.13 dedents __doc__ itself
     heads = [
-        line.partition(":")[0] for line in described.splitlines() if line[:8].isspace() and line[8:9].strip()
+        line.partition(":")[0] for line in described.splitlines() if line[:4].isspace() and line[4:5].strip()
     ]
     explained = [name.strip() for head in heads for name in head.split(",")]
     assert sorted(explained) == sorted(FIELD_NAMES)
