@@ -104,9 +104,7 @@ def test_every_concept_of_the_field_can_be_asked_for() -> None:
 
 
 def test_the_docstring_explains_every_field() -> None:
-    described = (inspect.getdoc(JobSpec) or "").partition("Attributes:")[
-        2
-    ]  # Python 3.13 dedents __doc__ itself
+    described = (inspect.getdoc(JobSpec) or "").partition("Attributes:")[2]
     heads = [
         line.partition(":")[0] for line in described.splitlines() if line[:4].isspace() and line[4:5].strip()
     ]
