@@ -61,8 +61,10 @@ def main() -> int:
         note = f"{ours.cpu / bare.cpu:.2f} times the CPU"
         promises.at_most("time of a job", ratio(times, floor_times), 5, " times subprocess", note)
 
-        engines = [thread for thread in threading.enumerate() if thread is not threading.main_thread()]
-        promises.at_most("threads of the engine", len(engines), 1, "")
+        names = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
+        engines = names.count("hpc_connect-engine")
+        promises.at_most("threads of the engine", engines, 1, "")
+        promises.at_most("threads for what blocks", len(names) - engines, 4, "")
 
         files_after = open_files(os.getpid()), open_files(supervisor.pid)
         for who, before, after in zip(("here", "in the supervisor"), files_before, files_after, strict=True):
