@@ -17,13 +17,13 @@ import psutil
 import pytest
 
 import hpc_connect
-from hpc_connect.status import JobState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from hpc_connect.backends.shell import ShellBackend
     from hpc_connect.job import JobProcess
+    from hpc_connect.status import JobState
 
 SOON = 30.0  # seconds; only a test that fails waits as long
 
@@ -61,7 +61,9 @@ def clients(
         each.kill()
     for folder in {each.records for each in made}:
         for supervisor in supervisors(folder):
-            until(lambda supervisor=supervisor: ended(supervisor), "a supervisor ends after its client and jobs")
+            until(
+                lambda supervisor=supervisor: ended(supervisor), "a supervisor ends after its client and jobs"
+            )
 
 
 _PRELUDE = """
@@ -85,10 +87,18 @@ def pause():
 class Client:
     """A program of its own. It says what it reaches, and goes on when it is told to."""
 
-    def __init__(self, text: str, *arguments: object, options: dict[str, Any] | None = None, **popen: Any) -> None:
+    def __init__(
+        self, text: str, *arguments: object, options: dict[str, Any] | None = None, **popen: Any
+    ) -> None:
         self.records = os.path.join(os.environ["HOME"], ".local/share/hpc_connect/shell")
         self.process = subprocess.Popen(
-            [sys.executable, "-c", _PRELUDE + textwrap.dedent(text), json.dumps(arguments), json.dumps(options or {})],
+            [
+                sys.executable,
+                "-c",
+                _PRELUDE + textwrap.dedent(text),
+                json.dumps(arguments),
+                json.dumps(options or {}),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -181,7 +191,7 @@ def records_of(backend: ShellBackend) -> list[str]:
     return sorted(name for _, _, names in os.walk(path) for name in names)
 
 
-def path_of(name: str) -> str:
+def named_pipe(name: str) -> str:
     """A named pipe in the working directory, on which a job can wait."""
     os.mkfifo(name)
     return os.path.abspath(name)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import importlib.util
+from pathlib import Path
 
 import pytest
 
 import hpc_connect
 from hpc_connect.testing import BackendConformance
 
-if TYPE_CHECKING:
-    from pathlib import Path
+EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 
 
 @pytest.fixture(scope="module")
@@ -25,3 +25,16 @@ class TestShell(BackendConformance):
         monkeypatch.setenv("XDG_STATE_HOME", str(home))
         monkeypatch.setenv("XDG_DATA_HOME", str(home))
         return hpc_connect.get_backend("shell")
+
+
+class TestExample(BackendConformance):
+    @pytest.fixture
+    def backend(self) -> hpc_connect.HPCBackend:
+        path = EXAMPLES / "my_plugin" / "src" / "my_plugin" / "backend.py"
+        spec = importlib.util.spec_from_file_location("my_plugin.backend", path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        made: hpc_connect.HPCBackend = module.MyBackend()
+        return made

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
-from local_jobs import records_of, supervisors
 
 import hpc_connect
 from hpc_connect.backends.shell import ShellBackend
@@ -19,6 +18,7 @@ from hpc_connect.errors import SpecError, SubmitError, UnsupportedError
 from hpc_connect.local import machine
 from hpc_connect.spec import JobSpec
 from hpc_connect.status import JobState
+from local_jobs import records_of, supervisors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,7 +71,11 @@ def test_the_environment_of_the_program_is_left_alone(backend: ShellBackend) -> 
 
 def test_it_says_how_big_this_machine_is(backend: ShellBackend) -> None:
     config = backend.config
-    assert (config.node_count, config.cpus_per_node, config.gpus_per_node) == (1, machine.cpus(), machine.gpus())
+    assert (config.node_count, config.cpus_per_node, config.gpus_per_node) == (
+        1,
+        machine.cpus(),
+        machine.gpus(),
+    )
     assert config.nodes_required(max_cpus=config.cpus_per_node) == 1
     assert backend.supports_subscheduling is True
 
@@ -108,7 +112,9 @@ def test_more_cpus_than_there_are_can_be_asked_for(backend: ShellBackend) -> Non
 
 
 def test_explain_shows_the_script_and_what_runs_it(backend: ShellBackend) -> None:
-    text = backend.explain(JobSpec(commands=["echo hi"], shell="/bin/sh", directives=["--flag"], time_limit=90))
+    text = backend.explain(
+        JobSpec(commands=["echo hi"], shell="/bin/sh", directives=["--flag"], time_limit=90)
+    )
     assert text.splitlines()[:2] == ["#!/bin/sh", "#BASH --flag"]
     assert "echo hi" in text.splitlines()
     assert "# /bin/sh SCRIPT" in text.splitlines()
@@ -134,7 +140,7 @@ def test_status_times_are_aware_and_in_order(backend: ShellBackend) -> None:
 def test_the_store_knows_the_same_times(backend: ShellBackend) -> None:
     job = backend.submit("job", ["true"])
     job.wait()
-    backend._runner()._journal.flush()
+    backend._runner().flush()
     stored = backend._runner().store.find(job.id)
     assert stored.status == job.status
     assert stored.native_id == job.native_id
@@ -161,7 +167,7 @@ def test_two_equal_specifications_are_two_jobs(backend: ShellBackend) -> None:
 def test_when_it_is_read_nothing_is_left_in_the_record_folder(backend: ShellBackend) -> None:
     jobs = [backend.submit("job", [command]) for command in ("true", "false", "kill -9 $$")]
     assert [job.wait() for job in jobs] == [0, 1, -9]
-    backend._runner()._journal.flush()
+    backend._runner().flush()
     assert records_of(backend) == []
 
 
@@ -169,7 +175,7 @@ def test_a_record_that_is_to_be_kept_is_kept(clients: Callable[..., Client]) -> 
     client = clients("""
         job = backend.submit("job", ["exit 3"], keep=True)
         job.wait()
-        backend._runner()._journal.flush()
+        backend._runner().flush()
         say(job.id)
         say(records_of(backend))
     """)
@@ -178,13 +184,15 @@ def test_a_record_that_is_to_be_kept_is_kept(clients: Callable[..., Client]) -> 
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077, 0o277])
-def test_records_are_for_their_owner_alone_whatever_the_umask(clients: Callable[..., Client], umask: int) -> None:
+def test_records_are_for_their_owner_alone_whatever_the_umask(
+    clients: Callable[..., Client], umask: int
+) -> None:
     client = clients(f"""
         os.umask({umask})
         held = backend.submit("job", ["true"], hold=True)
         kept = backend.submit("job", ["true"], keep=True)
         kept.wait()
-        backend._runner()._journal.flush()
+        backend._runner().flush()
         root = backend._runner().folder.path
         for folder, _, names in os.walk(root):
             say(["", oct(os.stat(folder).st_mode & 0o777)])
@@ -201,8 +209,12 @@ def test_records_are_for_their_owner_alone_whatever_the_umask(clients: Callable[
     assert (modes[".sh"], modes[".order"]) == ({"0o700"}, {"0o600"})
 
 
-def test_a_folder_for_records_may_have_any_name(clients: Callable[..., Client], own_environment: Path) -> None:
-    folders = [str(own_environment / name) for name in ("a b", "with\nnewline", "wi'th\"quo$(te)", "täglich 文")]
+def test_a_folder_for_records_may_have_any_name(
+    clients: Callable[..., Client], own_environment: Path
+) -> None:
+    folders = [
+        str(own_environment / name) for name in ("a b", "with\nnewline", "wi'th\"quo$(te)", "täglich 文")
+    ]
     client = clients(
         """
         for folder in arguments:
@@ -214,7 +226,9 @@ def test_a_folder_for_records_may_have_any_name(clients: Callable[..., Client], 
     assert client.hear_all() == [[3, True]] * len(folders)
 
 
-def test_a_folder_under_the_home_folder_can_be_named(clients: Callable[..., Client], own_environment: Path) -> None:
+def test_a_folder_under_the_home_folder_can_be_named(
+    clients: Callable[..., Client], own_environment: Path
+) -> None:
     client = clients("say(backend.submit('job', ['true']).wait())", options={"work_dir": "~/records"})
     assert client.hear_all() == [0]
     assert (own_environment / "home" / "records" / "live").is_dir()

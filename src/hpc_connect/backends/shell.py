@@ -110,6 +110,8 @@ class ShellBackend(SpecBackend):
         self._check_here(spec, workdir, waits=plan.waits)
         runner.outbox.open()
         plan.write_files(self._script(spec), orders.program(spec, self._shell(spec)))
+        if key is not None:
+            runner.flush()
         try:
             stored = runner.store.intend_many(plan.intents(key), rerun=rerun)[0]
         except BaseException:

@@ -46,20 +46,35 @@ class Recovery:
         known = self._runner.handles.get(job_id)
         if known is not None:
             return known
-        stored = self._store.find(job_id) or self._store.find_native(self._control.name, job_id)
-        if stored is not None:
-            if stored.cluster != self._control.name:
+        name, stored = self._found(job_id)
+        if stored is None:
+            if name is None:
+                cluster = self._control.name
                 raise SpecError(
-                    "native_id", job_id, f"is a job of {stored.cluster!r}; get_backend({stored.cluster!r})"
+                    "native_id", job_id, f"is no job of {cluster!r} that left a trace on this machine"
                 )
-            return self.handle_of(stored)
-        start = self._runner.folder.find_native(job_id)
-        if start is None:
-            name = self._control.name
-            raise SpecError("native_id", job_id, f"is no job of {name!r} that left a trace on this machine")
-        job = JobProcess(self._control, start.name, JobStatus(state=JobState.UNKNOWN), native_id=job_id)
-        self._runner.follow(job)
-        return job
+            job = JobProcess(self._control, name, JobStatus(state=JobState.UNKNOWN), native_id=job_id)
+            self._runner.follow(job)
+            return job
+        if stored.cluster != self._control.name:
+            raise SpecError(
+                "native_id", job_id, f"is a job of {stored.cluster!r}; get_backend({stored.cluster!r})"
+            )
+        return self.handle_of(stored)
+
+    def _found(self, job_id: str) -> tuple[str | None, StoredJob | None]:
+        """The name of a job, and what the store knows of it; None where that is nothing."""
+        stored = self._store.find(job_id)
+        if stored is None:
+            self._runner.flush()
+            stored = self._store.find_native(self._control.name, job_id)
+        if stored is not None:
+            return stored.id, stored
+        name = self._runner.folder.find_native(job_id)
+        if name is not None:
+            return name, self._store.find(name)
+        # Its record was there a moment ago, if who noted its end in the store has removed it meanwhile.
+        return None, self._store.find_native(self._control.name, job_id)
 
     def depended_on(self, target: str) -> HPCProcess:
         """The handle of a job that another waits for.
@@ -113,6 +128,7 @@ class Recovery:
 
         One that was not started, and whose submitting process has ended, is this process's from now on.
         """
+        self._runner.flush()
         unfinished = self._store.unfinished(self._control.name)
         return [self._recovered(stored) for stored in unfinished if stored.array_id is None]
 

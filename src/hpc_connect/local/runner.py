@@ -247,6 +247,10 @@ class LocalRunner:
             self._journal.note(job.id, status, native_id)
         job.observe(status, native_id)
 
+    def flush(self) -> None:
+        """Have the store know what this process knows."""
+        self._journal.flush()
+
     def _forget_records(self, name: str) -> None:
         """The store knows the end of this job, so no record is needed any more."""
         if name in self._kept:

@@ -106,16 +106,18 @@ class RecordFolder:
         """The start record of a job's latest attempt, if it is there and whole."""
         return read_start(_text(self.start(name)))
 
-    def find_native(self, native_id: str) -> StartRecord | None:
-        """The start record of a live job, by the scheduler's id."""
-        names = (entry.removesuffix(".start") for entry in _names(self._live) if entry.endswith(".start"))
-        starts = (self.find_start(name) for name in names)
-        return next((start for start in starts if start is not None and start.native == native_id), None)
+    def find_native(self, native_id: str) -> str | None:
+        """The name of the job with this id of the scheduler, live or ended."""
+        for entry in _names(self._live):
+            name = entry.removesuffix(".start")
+            if name != entry and (start := self.find_start(name)) is not None and start.native == native_id:
+                return name
+        return next((end.name for end in self.ended() if end.native == native_id), None)
 
     def find_end(self, name: str, attempt: int | None = None) -> EndRecord | None:
         """The end record of this attempt of a job (None: of its last), if there is one."""
         # One whose supervisor was killed before it could move it to the others is still where the start is.
-        ends = read_ends(_text(self.end(name))) or read_ends(_text(self.start(name)))
+        ends = read_ends(_text(self.end(name))) + read_ends(_text(self.start(name)))
         found = [end for end in ends if attempt in (None, end.attempt)]
         if not found:
             told = [end for entry in self._told_by_name(name) if (end := end_from_name(entry)) is not None]

@@ -75,6 +75,11 @@ class EndRecord(NamedTuple):
     started: float
     ended: float
 
+    @property
+    def name(self) -> str:
+        """Name of the job's files, as for :class:`StartRecord`."""
+        return self.id if self.array_index == "-" else f"{self.id}.{self.array_index}"
+
 
 def format_start(record: StartRecord) -> str:
     """The record as it is written to a start file, in one write.
