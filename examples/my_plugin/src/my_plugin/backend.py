@@ -11,6 +11,7 @@ import subprocess
 from typing import TYPE_CHECKING, Any
 
 import hpc_connect
+from hpc_connect import Capability
 from hpc_connect.backend import new_id
 from hpc_connect.compact import spec_of
 from hpc_connect.script import render
@@ -49,6 +50,7 @@ class MyBackend(hpc_connect.HPCBackend):
     """Runs each job at once, on this machine."""
 
     name = "my-backend"
+    capabilities = frozenset({Capability.CANCEL, Capability.CPUS_PER_TASK})
 
     @staticmethod
     def matches(name: str | None) -> bool:
@@ -82,11 +84,14 @@ class MyBackend(hpc_connect.HPCBackend):
             with open(spec.script_path, "w", encoding="utf-8", errors="surrogateescape") as file:
                 file.write(script)
         job_id = new_id()
-        stdout = spec.stdout or f"{name.replace('/', '_')}.{job_id}.out"
-        return MyProcess(job_id, _started(script, stdout, spec.stderr or stdout), os.path.abspath(stdout))
+        stdout = os.path.abspath(spec.stdout or f"{name.replace('/', '_')[:60]}.{job_id}.out")
+        stderr = os.path.abspath(spec.stderr or stdout)
+        return MyProcess(job_id, _started(script, stdout, stderr), stdout)
 
 
 def _started(script: str, stdout: str, stderr: str) -> subprocess.Popen[bytes]:
+    for path in (stdout, stderr):
+        os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(stdout, "wb") as out, open(stderr, "ab") as err:
         return subprocess.Popen(
             ["/bin/sh", "-c", script],

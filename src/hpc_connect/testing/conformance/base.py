@@ -149,11 +149,13 @@ class Lifeline:
         os.mkfifo(path)
         self._descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
         self._timeout = timeout
-        self.hold = f"exec 9>{shlex.quote(path)} && echo alive >&9"
+        self.hold = f"exec 9>{shlex.quote(path)}"
         """A command of the job; whatever it starts afterwards holds the line, too."""
+        self.call = "echo alive >&9"
+        """A command for when everything has been started."""
 
-    def wait_until_held(self) -> None:
-        """Wait until the job has come to its command."""
+    def wait_until_called(self) -> None:
+        """Wait until the job has come so far."""
         assert self._has(select.POLLIN), "no process of the job was seen"
         os.read(self._descriptor, 100)
 

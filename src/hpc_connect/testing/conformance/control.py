@@ -25,8 +25,9 @@ class Control(ConformanceBase):
 
     def test_a_cancelled_job_is_gone_with_all_that_it_started(self, jobs: Jobs, lifeline: Lifeline) -> None:
         jobs.need(Capability.CANCEL)
-        job = jobs.submit([lifeline.hold, "sleep 600 & sh -c 'sleep 600; true'; wait"])
-        lifeline.wait_until_held()
+        child = f"sh -c '{lifeline.call}; sleep 600; true'"
+        job = jobs.submit([lifeline.hold, f"sleep 600 & {child} & wait"])
+        lifeline.wait_until_called()
         job.cancel()
         assert job.wait(self.timeout) != 0
         lifeline.wait_until_gone()
@@ -61,10 +62,12 @@ class Control(ConformanceBase):
         self, jobs: Jobs, lifeline: Lifeline
     ) -> None:
         jobs.need(Capability.CANCEL)
-        job = jobs.submit(["trap '' TERM", lifeline.hold, "while :; do sleep 0.1; done"])
-        if not isinstance(job, JobProcess):
-            pytest.skip(f"{type(job).__name__} has a cancel() of its own")
-        lifeline.wait_until_held()
+        handle = jobs.submit(["true"])
+        if not isinstance(handle, JobProcess):
+            pytest.skip(f"{type(handle).__name__} has a cancel() of its own")
+        job = jobs.submit(["trap '' TERM", lifeline.hold, lifeline.call, "while :; do sleep 0.1; done"])
+        lifeline.wait_until_called()
+        assert isinstance(job, JobProcess)
         job.cancel(grace=0.1)
         assert job.wait(self.timeout) != 0
         lifeline.wait_until_gone()
