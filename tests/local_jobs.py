@@ -186,8 +186,8 @@ def ended(process: psutil.Process) -> bool:
 
 def records_of(backend: ShellBackend) -> list[str]:
     """Names of the files in the record folder, once what is known of ended jobs is stored."""
-    backend._runner()._journal.flush()
-    path = backend._runner().folder.path
+    backend._session().runner._journal.flush()
+    path = backend._session().runner.folder.path
     return sorted(name for _, _, names in os.walk(path) for name in names)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 from abc import ABC, abstractmethod
 from functools import partial
 from typing import TYPE_CHECKING, Any, SupportsIndex
@@ -12,12 +12,12 @@ from hpc_connect.cluster import ClusterConfig
 from hpc_connect.compact import spec_of, words_of
 from hpc_connect.dependency import KINDS
 from hpc_connect.errors import SpecError, UnsupportedError
-from hpc_connect.group import ProcessGroup
 from hpc_connect.spec import JobSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from hpc_connect.group import ProcessGroup
     from hpc_connect.process import HPCProcess
 
 
@@ -112,6 +112,8 @@ class HPCBackend(ABC):
             raise SpecError(
                 "as_array", as_array, "needs at least one specification, all equal, and none an array itself"
             )
+        from hpc_connect.group import ProcessGroup  # noqa: PLC0415 - brings the engine, and with it asyncio
+
         array = self.submit_spec(found[0].replace(array=range(len(found))))
         return array.processes if isinstance(array, ProcessGroup) else [array]
 
@@ -148,6 +150,8 @@ class HPCBackend(ABC):
         rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
         for row in rows:
             spec_of(**{word: value for word, value in row.items() if word not in _HOW})
+        from hpc_connect.group import ProcessGroup  # noqa: PLC0415 - as above
+
         return ProcessGroup(new_id(), _all_or_a_note(partial(self.submit, **row) for row in rows))
 
     def attach(self, native_id: str) -> HPCProcess:
@@ -290,5 +294,5 @@ _ID_LENGTH = 10
 
 def new_id() -> str:
     """A new id of ours: 50 random bits as ten letters and digits that are not mistaken for each other."""
-    number = secrets.randbits(5 * _ID_LENGTH)
+    number = int.from_bytes(os.urandom(7), "big")
     return "".join(_ID_LETTERS[(number >> 5 * place) & 31] for place in range(_ID_LENGTH))

@@ -140,8 +140,8 @@ def test_status_times_are_aware_and_in_order(backend: ShellBackend) -> None:
 def test_the_store_knows_the_same_times(backend: ShellBackend) -> None:
     job = backend.submit("job", ["true"])
     job.wait()
-    backend._runner().flush()
-    stored = backend._runner().store.find(job.id)
+    backend._session().runner.flush()
+    stored = backend._session().runner.store.find(job.id)
     assert stored.status == job.status
     assert stored.native_id == job.native_id
 
@@ -167,7 +167,7 @@ def test_two_equal_specifications_are_two_jobs(backend: ShellBackend) -> None:
 def test_when_it_is_read_nothing_is_left_in_the_record_folder(backend: ShellBackend) -> None:
     jobs = [backend.submit("job", [command]) for command in ("true", "false", "kill -9 $$")]
     assert [job.wait() for job in jobs] == [0, 1, -9]
-    backend._runner().flush()
+    backend._session().runner.flush()
     assert records_of(backend) == []
 
 
@@ -175,7 +175,7 @@ def test_a_record_that_is_to_be_kept_is_kept(clients: Callable[..., Client]) -> 
     client = clients("""
         job = backend.submit("job", ["exit 3"], keep=True)
         job.wait()
-        backend._runner().flush()
+        backend._session().runner.flush()
         say(job.id)
         say(records_of(backend))
     """)
@@ -192,8 +192,8 @@ def test_records_are_for_their_owner_alone_whatever_the_umask(
         held = backend.submit("job", ["true"], hold=True)
         kept = backend.submit("job", ["true"], keep=True)
         kept.wait()
-        backend._runner().flush()
-        root = backend._runner().folder.path
+        backend._session().runner.flush()
+        root = backend._session().runner.folder.path
         for folder, _, names in os.walk(root):
             say(["", oct(os.stat(folder).st_mode & 0o777)])
             for name in names:

@@ -7,29 +7,21 @@ it sees that it may. A supervisor (``hpc_connect.local.supervisor``) runs the jo
 from __future__ import annotations
 
 import os
-import shlex
 import shutil
 import stat
 import sys
 from typing import TYPE_CHECKING
 
-from hpc_connect import config as configuration
 from hpc_connect.backend import SpecBackend
 from hpc_connect.capability import Capability
 from hpc_connect.cluster import ClusterConfig
-from hpc_connect.engine import engine
-from hpc_connect.errors import SpecError, SubmitError, UnsupportedError
-from hpc_connect.local import machine, orders
-from hpc_connect.local.plan import Plan
-from hpc_connect.local.recovery import Recovery
-from hpc_connect.local.runner import LocalRunner
-from hpc_connect.local.verbs import Verbs
-from hpc_connect.records.folder import RecordFolder
-from hpc_connect.script import DEFAULT_SHELL, render
-from hpc_connect.store import Store
+from hpc_connect.errors import SpecError, UnsupportedError
+from hpc_connect.local import machine
+from hpc_connect.script import DEFAULT_SHELL, interpreter, render
 
 if TYPE_CHECKING:
     from hpc_connect.job import JobProcess
+    from hpc_connect.local.session import Session
     from hpc_connect.process import HPCProcess
     from hpc_connect.quantities import Duration
     from hpc_connect.spec import JobSpec
@@ -104,23 +96,11 @@ class ShellBackend(SpecBackend):
         """
         self._refuse_unsupported(spec, key)
         workdir = _folder(spec)
-        runner = self._runner()
-        recovery = Recovery(self, runner)
-        plan = Plan(self, runner, spec, workdir, recovery.depended_on)
+        session = self._session()
+        plan = session.plan(spec, workdir)
         self._check_here(spec, workdir, waits=plan.waits)
-        runner.outbox.open()
-        plan.write_files(self._script(spec), orders.program(spec, self._shell(spec)))
-        if key is not None:
-            runner.flush()
-        try:
-            stored = runner.store.intend_many(plan.intents(key), rerun=rerun)[0]
-        except BaseException:
-            plan.remove_files()
-            raise
-        if stored.id != plan.id:  # somebody has used the key before
-            plan.remove_files()
-            return recovery.handle_of(stored)
-        return plan.start(stored.sequence)
+        program = self._program(spec)
+        return session.submit(plan, self._script(spec), program, key, rerun=rerun)
 
     def _check_here(self, spec: JobSpec, workdir: str, *, waits: bool) -> None:
         """Refuse what would fail on this machine."""
@@ -133,7 +113,7 @@ class ShellBackend(SpecBackend):
             raise SpecError("workdir", workdir, "is no folder on this machine")
         if spec.stdin is not None and not waits:  # a job that waits may read what another one writes
             _check_input(os.path.join(workdir, spec.stdin))
-        program = orders.program(spec, self._shell(spec))[0]
+        program = self._program(spec)[0]
         if shutil.which(program) is None:
             field = "shell" if spec.script is None else "script"
             raise SpecError(field, program, "is no program on this machine")
@@ -141,14 +121,20 @@ class ShellBackend(SpecBackend):
     def _shell(self, spec: JobSpec) -> str:
         return spec.shell or self.config.shell or DEFAULT_SHELL
 
+    def _program(self, spec: JobSpec) -> list[str]:
+        """What runs the script: the shell, or the interpreter that the user's own script names."""
+        return [self._shell(spec)] if spec.script is None else interpreter(spec.script)
+
     def _script(self, spec: JobSpec) -> str:
         lines = [f"#BASH {directive}" for directive in spec.directives or ()]
         return render(spec, shell=self._shell(spec), directives=lines)
 
     def explain(self, spec: JobSpec) -> str:
         """The script, and what runs it."""
+        import shlex  # noqa: PLC0415 - slow to load
+
         self._refuse_unsupported(spec)
-        program = [*orders.program(spec, self._shell(spec)), spec.script_path or "SCRIPT"]
+        program = [*self._program(spec), spec.script_path or "SCRIPT"]
         limit = "" if spec.time_limit is None else f", ended after {spec.time_limit.hours_minutes_seconds()}"
         return f"{self._script(spec)}\n# run detached, in a session of its own{limit}:\n# {shlex.join(program)}\n"
 
@@ -160,7 +146,7 @@ class ShellBackend(SpecBackend):
         Raises:
             SpecError: there is no such job in the store, nor a record of one.
         """
-        return Recovery(self, self._runner()).attach(native_id)
+        return self._session().attach(native_id)
 
     def recover(self) -> list[HPCProcess]:
         """Handles of all jobs in the store that have not ended.
@@ -168,61 +154,46 @@ class ShellBackend(SpecBackend):
         A job whose submitting process has ended before it could start is started by this one; the claim
         in the record folder sees to it that nothing runs twice.
         """
-        return Recovery(self, self._runner()).recover()
+        return self._session().recover()
 
-    def _runner(self) -> LocalRunner:
-        """What runs the jobs of this cluster in this process; made when it is first needed."""
-        folder = os.path.expanduser(
-            self.config.work_dir or os.path.join(configuration.data_folder(), self.name)
-        )
-        state = os.path.join(configuration.state_folder(), "jobs.sqlite3")
-        grace_window = self.config.grace_window.total_seconds()
-        key = ("local runner", folder, state, grace_window)
-        return engine().service(key, lambda: self._new_runner(folder, state, grace_window))
+    def _session(self) -> Session:
+        from hpc_connect.local.session import Session  # noqa: PLC0415 - brings the engine, the store and all they need
 
-    def _new_runner(self, folder: str, state: str, grace_window: float) -> LocalRunner:
-        records = RecordFolder(folder)
-        try:
-            records.make()
-        except OSError as error:
-            advice = f"set work_dir of cluster {self.name!r}"
-            problem = f"the record folder {folder} cannot be made: {error.strerror}; {advice}"
-            raise SubmitError(problem) from error
-        return LocalRunner(records, Store(state), grace_window)
+        return Session(self, self.config)
 
     # ------------------------------------------------------------------ what a handle asks for
 
     def cancel_job(self, job: JobProcess, signal: int, grace: Duration) -> None:
         """See :class:`~hpc_connect.job.JobControl`, as for the verbs below."""
-        Verbs(self._runner()).cancel(job, signal, grace.total_seconds())
+        self._session().verbs.cancel(job, signal, grace.total_seconds())
 
     def hold_job(self, job: JobProcess) -> None:
         """Only a job that waits in this process can be held."""
-        Verbs(self._runner()).hold(job)
+        self._session().verbs.hold(job)
 
     def release_job(self, job: JobProcess) -> None:
         """Let it start."""
-        Verbs(self._runner()).release(job)
+        self._session().verbs.release(job)
 
     def suspend_job(self, job: JobProcess) -> None:
         """SIGSTOP to all its processes."""
-        Verbs(self._runner()).suspend(job)
+        self._session().verbs.suspend(job)
 
     def resume_job(self, job: JobProcess) -> None:
         """SIGCONT to all its processes."""
-        Verbs(self._runner()).resume(job)
+        self._session().verbs.resume(job)
 
     def requeue_job(self, job: JobProcess) -> None:
         """Only the process that submitted it can."""
-        Verbs(self._runner()).requeue(job)
+        self._session().verbs.requeue(job)
 
     def signal_job(self, job: JobProcess, signal: int) -> None:
         """To all its processes."""
-        Verbs(self._runner()).signal(job, signal)
+        self._session().verbs.signal(job, signal)
 
     def follow_job(self, job: JobProcess) -> None:
         """Observe it from this process, a fork of the one that submitted it."""
-        self._runner().follow(job)
+        self._session().follow(job)
 
     def read_file(self, path: str, last: int | None = None) -> bytes:
         """What is there."""

@@ -7,7 +7,6 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from hpc_connect.job import DEFAULT_GRACE
-from hpc_connect.script import interpreter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -107,8 +106,3 @@ def order(
         "grace": DEFAULT_GRACE.total_seconds(),
         "warn": None if warning is None else [warning.signal, warning.lead.total_seconds()],
     }
-
-
-def program(spec: JobSpec, shell: str) -> list[str]:
-    """What runs the script: the shell, or the interpreter that the user's own script names."""
-    return [shell] if spec.script is None else interpreter(spec.script)
