@@ -1,8 +1,17 @@
-"""What the pages say is so: the tutorial is done step by step, and every link leads somewhere."""
+"""What the pages say is so: their code runs, the tutorial is done step by step, and every link leads somewhere.
+
+On every page but the tutorial, which has its own test, each block of Python is run, in order, in an empty folder:
+
+- Blocks of one page are one program; the later ones see the names of the earlier ones.
+- A block whose first line is a comment with the name of a file is written to that file, and run by itself:
+  ``# test_*.py`` by pytest.
+- A block under a line ``<!-- not run: why -->`` is not run.
+"""
 
 from __future__ import annotations
 
 import doctest
+import json
 import os
 import re
 import subprocess
@@ -23,7 +32,7 @@ FILE_NAME = re.compile(r"(?:#!.*\n)?# ([\w./-]+)\n")
 
 # What differs from run to run, and what stands for it here and on the page.
 VARIABLE = (
-    (r"\b(?=[a-z]*\d)[0-9a-hjkmnp-tv-z]{10}\b", "ID"),
+    (r"\b[0-9a-hjkmnp-tv-z]{10}\b", "ID"),
     (r"\bprocess \d+", "process PID"),
     (r"\b(SUBMITTING|RUNNING)\b", "STARTED"),
 )
@@ -89,6 +98,96 @@ def test_the_first_example_of_the_readme_runs() -> None:
     language, text = blocks(ROOT / "README.md")[0]
     assert language == "python"
     subprocess.run([sys.executable, "-W", "error", "-c", text], check=True, timeout=60)
+
+
+# ---------------------------------------------------------------- code of the other pages
+
+MARKED = re.compile(r"<!-- not run: \S.* -->\n$")
+RUN = """
+import json, os, runpy, subprocess, sys
+
+sys.path.insert(0, "")
+page, blocks = json.load(sys.stdin)
+names = {"__name__": "__main__"}
+for line, name, code in blocks:
+    if name is None:
+        exec(compile("\\n" * line + code, page, "exec"), names)
+        continue
+    os.makedirs(os.path.dirname(name) or ".", exist_ok=True)
+    with open(name, "w", encoding="utf-8") as file:
+        file.write(code)
+    if os.path.basename(name).startswith("test_"):
+        subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", name], check=True)
+    else:
+        runpy.run_path(name)
+"""
+
+
+def marked_blocks(text: str) -> Iterator[tuple[int, str, str]]:
+    """The line, the language and the text of each block of code that is to be run."""
+    for found in BLOCK.finditer(text):
+        if MARKED.search(text[: found.start()]) is None:
+            yield text.count("\n", 0, found.start()) + 1, found[1], found[2]
+
+
+def run_python(page: str, text: str) -> subprocess.CompletedProcess[str]:
+    """Run the blocks of Python of a page, in the current folder."""
+    python = []
+    for line, language, code in marked_blocks(text):
+        if language == "python":
+            name = FILE_NAME.match(code)
+            python.append((line, None if name is None else name[1], code))
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", RUN],
+        input=json.dumps([page, python]),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def other_pages() -> list[Path]:
+    found = [
+        *ROOT.glob("*.md"),
+        *DOCS.rglob("*.md"),
+        *ROOT.glob("benchmarks/*.md"),
+        *ROOT.glob("examples/*/*.md"),
+    ]
+    return sorted(page for page in found if page != DOCS / "tutorial.md")
+
+
+def ids(pages: list[Path]) -> list[str]:
+    return [str(page.relative_to(ROOT)) for page in pages]
+
+
+WITH_PYTHON = [page for page in other_pages() if "python" in dict(blocks(page))]
+
+
+@pytest.mark.parametrize("page", WITH_PYTHON, ids=ids(WITH_PYTHON))
+def test_the_code_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = run_python(str(page.relative_to(ROOT)), page.read_text(encoding="utf-8"))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_code_that_fails_is_found_with_its_line_on_the_page() -> None:
+    done = run_python(
+        "page.md", "# Page\n\n```python\na = 1\n```\ntext\n```python\nassert a == 1\nassert a == 2\n```\n"
+    )
+    assert done.returncode == 1
+    assert 'File "page.md", line 9' in done.stderr
+
+
+def test_a_test_file_that_fails_is_found() -> None:
+    done = run_python("page.md", "```python\n# test_it.py\ndef test_it():\n    assert 1 == 2\n```\n")
+    assert done.returncode == 1
+    assert "assert 1 == 2" in done.stdout
+
+
+def test_a_block_is_left_out_only_for_a_reason() -> None:
+    block = "```python\nraise SystemExit(3)\n```\n"
+    assert run_python("page.md", f"<!-- not run: it would end the program -->\n{block}").returncode == 0
+    assert run_python("page.md", f"<!-- not run: -->\n{block}").returncode == 3
 
 
 # ---------------------------------------------------------------- links
