@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import ctypes
 import errno
 import os
@@ -268,7 +267,8 @@ def _mistake_in_a_watcher(own: Engine) -> None:
 
 
 def _stopped(own: Engine) -> None:
-    own.call(lambda: asyncio.get_running_loop().stop())
+    own.call(int)
+    own.call(own._loop.stop)
 
 
 def _exits(own: Engine) -> None:

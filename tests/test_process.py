@@ -247,6 +247,17 @@ def test_cancelling_a_future_leaves_the_job_alone_and_tells_who_waits_for_it() -
     assert future.cancelled()
 
 
+def test_that_a_job_went_well_is_told_although_everything_that_blocks_is_stuck() -> None:
+    go_on = threading.Event()
+    for _ in range(8):
+        engine().block(lambda: go_on.wait(SOON))
+    process, element = job(), job(COMPLETED)
+    futures = [process.as_future(), hpc_connect.ProcessGroup("group", [process, element]).as_future()]
+    observe(process, COMPLETED)
+    assert [future.result(SOON) for future in futures] == [0, 0]
+    go_on.set()
+
+
 def test_a_future_that_was_cancelled_is_held_by_nobody() -> None:
     process = job()
     process.as_future().cancel()
@@ -389,6 +400,18 @@ def test_a_callback_that_waits_for_another_job_is_told_not_to() -> None:
     observe(process, COMPLETED)
     assert [type(error) for error in process.callback_errors] == [EngineError, EngineError]
     assert all("callback" in str(error) for error in process.callback_errors)
+
+
+def test_a_callback_is_in_no_event_loop_and_cannot_await_there_either() -> None:
+    process, other = job(), job(job_id="another")
+
+    async def wait() -> int:
+        return await other
+
+    process.add_done_callback(lambda _: asyncio.get_running_loop())
+    process.add_done_callback(lambda _: asyncio.run(wait()))
+    observe(process, COMPLETED)
+    assert [type(error) for error in process.callback_errors] == [RuntimeError, EngineError]
 
 
 def test_a_callback_may_ask_everything_of_the_job_that_has_ended() -> None:

@@ -42,7 +42,7 @@ class Ending:
         self.happened = False
         self.failure: HPCConnectError | None = None
         self.errors: list[BaseException] = []
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()  # a signal handler may come in between
         self._listeners: dict[Callable[[], object], None] = {}
 
     def tell(self, listener: Callable[[], object]) -> None:

@@ -139,6 +139,8 @@ class Engine:
     def _start(self) -> asyncio.AbstractEventLoop:
         loop = asyncio.SelectorEventLoop()  # whatever the program's own policy is
         loop.set_exception_handler(self._on_error)
+        # Callbacks of users must not take it for theirs: tasks of theirs would run here, and their errors end it.
+        loop.call_soon(asyncio._set_running_loop, None)  # noqa: SLF001 - public by asyncio's own __all__
         thread = threading.Thread(target=self._run, args=(loop,), name="hpc_connect-engine", daemon=True)
         try:
             thread.start()

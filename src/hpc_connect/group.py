@@ -88,6 +88,9 @@ class ProcessGroup(HPCProcess):
         """What they have written, one after the other."""
         return "".join(process.output() for process in self.processes)
 
+    def _went_well(self) -> bool:
+        return all(process._went_well() for process in self.processes)  # noqa: SLF001 - a method of the same class
+
     def _outcome(self) -> HPCConnectError | None:
         outcomes = (process._outcome() for process in self.processes)  # noqa: SLF001 - a method of the same class
         return next((error for error in outcomes if error is not None), None)

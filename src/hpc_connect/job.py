@@ -177,6 +177,9 @@ class JobProcess(HPCProcess):
     def _read(self, path: str | None, last: int | None = None) -> str:
         return "" if path is None else self._control.read_file(path, last).decode(errors="replace")
 
+    def _went_well(self) -> bool:
+        return self._status.state is JobState.COMPLETED
+
     def _read_tail(self) -> str:
         paths = dict.fromkeys((self.output_path, self.error_path))
         tails = [tail_of(self._read(path, 4 * TAIL_CHARACTERS)) for path in paths]

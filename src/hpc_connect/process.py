@@ -164,6 +164,8 @@ class HPCProcess(ABC):
 
     def __await__(self) -> Generator[Any, None, int]:
         """The outcome of :meth:`result`, for asyncio. Cancelling the task leaves the job alone."""
+        if not self._ending().happened:
+            self._ending().refuse_engine_thread()
         loop = asyncio.get_running_loop()
         future: asyncio.Future[int] = loop.create_future()
 
@@ -242,6 +244,10 @@ class HPCProcess(ABC):
             raise EngineError(f"job {self.id} has ended, but its poll() now says that it lives")
         return code
 
+    def _went_well(self) -> bool:
+        """Whether that is known without asking anybody."""
+        return False
+
     def _outcome(self) -> HPCConnectError | None:
         """The error that tells the end of the job, None if it went well."""
         try:
@@ -271,7 +277,7 @@ class HPCProcess(ABC):
         ending = self._ending()
 
         def ended() -> None:
-            if ending.failure is not None:
+            if ending.failure is not None or self._went_well():
                 listener(ending.failure)
             else:  # reading the output may block, and so may a plug-in's poll
                 engine().block(lambda: listener(self._outcome()), owed=False)
