@@ -186,24 +186,30 @@ class LocalRunner:
 
     def _start_over(self) -> None:
         """The supervisor is gone. What it had started goes on without it; what it had not is for another."""
-        gone = []
         with self.lock:
             self.outbox.clear()
-            for name, run in [*self.runs.items()]:
-                if run.sends == 0:
-                    continue
-                if os.path.exists(self.folder.order(name)) and run.sends < _MOST_SENDS:
+            for run in [run for run in self.runs.values() if run.sends]:
+                if not os.path.exists(self.folder.order(run.job.id)):
+                    self._let_go(run)
+                elif run.sends < _MOST_SENDS:
                     self._send(run)
                 else:
-                    del self.runs[name]
-                    gone.append(run)
-                    if run.cancelled is not None:
-                        start = self.folder.find_start(name)
-                        tree = {"leader": start.pid, "ticks": start.ticks} if start is not None else {}
-                        self.outbox.post({**run.cancelled, **tree, "elsewhere": True})
-        for run in gone:
-            engine().call(self._tracker.follow, run.job)
+                    del self.runs[run.job.id]
+                    problem = (
+                        f"{run.sends} supervisors have ended before they took it; see {self.folder.path}"
+                    )
+                    self.fail(run.job, Reason.SUBMIT, problem)
         self.outbox.pump()
+
+    def _let_go(self, run: Run) -> None:
+        """The supervisor that had the claim on this job is gone."""
+        name = run.job.id
+        del self.runs[name]
+        engine().call(self._tracker.follow, run.job)
+        if run.cancelled is not None:
+            start = self.folder.find_start(name)
+            tree = {"leader": start.pid, "ticks": start.ticks} if start is not None else {}
+            self.outbox.post({**run.cancelled, **tree, "elsewhere": True})
 
     def _cannot_start(self, error: SubmitError, messages: list[dict[str, Any]]) -> None:
         """There is no supervisor, and no other starts."""

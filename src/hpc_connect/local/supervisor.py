@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 LAUNCH_FAILURE = 127
 _FEW_TIMERS = 100
+_LONGEST_SLEEP = 3600.0  # seconds
 
 
 class _Job:
@@ -247,13 +248,15 @@ class Supervisor:
         heapq.heappush(self._timers, (now + limit, next(self._serial), "end", job))
 
     def _until_something_is_due(self) -> float | None:
-        """In milliseconds, as poll(2) takes them."""
+        """In milliseconds, as poll(2) takes them, and no more of them than it takes."""
         while self._timers and self._timers[0][3].code is not None:
             heapq.heappop(self._timers)
         due = [self._timers[0][0]] if self._timers else []
         if (look := self._endings.due()) is not None:
             due.append(look)
-        return max(0.0, (min(due) - time.monotonic()) * 1000) if due else None
+        if not due:
+            return None
+        return min(max(0.0, min(due) - time.monotonic()), _LONGEST_SLEEP) * 1000
 
     def _run_timers(self) -> None:
         while self._timers and self._timers[0][0] <= time.monotonic():

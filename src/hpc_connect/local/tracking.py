@@ -76,11 +76,11 @@ class _Traces:
 
 @dataclass(slots=True)
 class _Trail:
-    """A job that is followed, and since when (on the engine's clock) nothing reports its end, or its life."""
+    """A job that is followed, and since when (on the engine's clock) nothing reports its end, or where it is."""
 
     job: JobProcess
     silent_since: float
-    gone_since: float | None = None
+    unknown_since: float | None = None
     looked: bool = False
 
 
@@ -194,7 +194,7 @@ class Tracker:
         return self._gone(trail, traces)
 
     def _running(self, trail: _Trail, start: StartRecord, stored: StoredJob | None) -> None:
-        trail.gone_since = None
+        trail.unknown_since = None
         suspended = stored is not None and stored.state is JobState.SUSPENDED
         status = replace(
             trail.job.status,
@@ -210,7 +210,7 @@ class Tracker:
 
     def _waiting(self, trail: _Trail, stored: StoredJob) -> None:
         """It has not started: what the process that submitted it notes in the store is all there is to see."""
-        trail.gone_since = None
+        trail.unknown_since = None
         status = replace(stored.status, observed_at=datetime.now(UTC))
         if stored.sender.alive() is False:
             if stored.state is not JobState.SUBMITTING:
@@ -222,17 +222,17 @@ class Tracker:
     def _gone(self, trail: _Trail, traces: _Traces) -> bool:
         """No process, or none that can be found. A missing record is no evidence: it may come later."""
         now = engine().now()
-        if trail.gone_since is None or traces.living:
-            trail.gone_since = now
         if now - trail.silent_since < _PROMPT:
             return False
+        if trail.unknown_since is None or traces.living:
+            trail.unknown_since = now
         if traces.living:
             message = f"its supervisor is gone, and nobody will know how it ends; {traces.living} of its processes live"
         elif traces.claimed:
             message = "its processes are gone and left no record of how it ended"
         else:
             message = "there is neither a record of it nor an order to start it"
-        lost = now - trail.gone_since > self._grace_window
+        lost = now - trail.unknown_since > self._grace_window
         status = replace(
             trail.job.status,
             state=JobState.LOST if lost else JobState.UNKNOWN,
