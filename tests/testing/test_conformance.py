@@ -136,7 +136,7 @@ def run(tests: str, *options: str) -> str:
     Path("test_theirs.py").write_text(textwrap.dedent(tests))
     environment = {
         **os.environ,
-        "PYTHONPATH": str(TESTS),
+        "PYTHONPATH": f"{TESTS}:{os.environ.get('PYTHONPATH', '')}",
         "PYTEST_ADDOPTS": "",
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
     }
