@@ -37,14 +37,15 @@ class Tree(NamedTuple):
 
 def send_signal(tree: Tree, number: int) -> None:
     """Send a signal to every process of a job; SIGSTOP to those too that it forks meanwhile."""
-    reached: set[int] = set()
+    reached: dict[int, str] = {}
     for _ in range(_ROUNDS):
         snapshot = _snapshot()
-        new = snapshot.members(tree) - reached
+        members = snapshot.members(tree, reached)
+        new = _without(members, reached)
         snapshot.send(new, number)
         if not new or number != signals.SIGSTOP:
             return
-        reached |= new
+        reached |= members
 
 
 def count_living(trees: Iterable[Tree]) -> dict[str, int]:
@@ -99,23 +100,27 @@ class _Ending:
         self.next_look = now
         self._signal = signal
         self._interval = _FIRST_INTERVAL
-        self._reached: set[int] = set()
+        self._reached: dict[int, str] = {}
 
     def step(self, snapshot: Snapshot, now: float) -> bool:
         """Whether anything of the job lives."""
-        members = snapshot.members(self.tree)
+        members = snapshot.members(self.tree, self._reached)
         if not members or now > self.kill_at + _PATIENCE:
             return False
         if now < self.kill_at:
             # Stopped processes are continued, or they would not get the signal.
-            snapshot.send(members - self._reached, self._signal, signals.SIGCONT)
-            self._reached |= members
+            snapshot.send(_without(members, self._reached), self._signal, signals.SIGCONT)
             self.next_look = min(now + self._interval, self.kill_at)
             self._interval = min(2 * self._interval, _LONGEST_INTERVAL)
         else:
             snapshot.send(members, signals.SIGKILL)
             self.next_look = now + _INTERVAL_AFTER_KILL
+        self._reached |= members
         return True
+
+
+def _without(members: dict[int, str], others: dict[int, str]) -> dict[int, str]:
+    return {pid: ticks for pid, ticks in members.items() if others.get(pid) != ticks}
 
 
 def _snapshot() -> Snapshot:

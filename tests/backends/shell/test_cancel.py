@@ -222,7 +222,7 @@ def test_a_running_job_of_another_process(clients: Callable[..., Client]) -> Non
         job_id,
     )
     assert other.hear() == owner.hear() == [-signal.SIGKILL, "CANCELLED"]
-    assert processes_of(job_id) == []
+    until(lambda: processes_of(job_id) == [])
 
 
 def test_one_that_ignores_it_is_ended_though_who_asked_has_gone(clients: Callable[..., Client]) -> None:
