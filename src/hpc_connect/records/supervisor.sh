@@ -32,6 +32,7 @@ hpc_connect_main() {
     shift
     hpc_connect_check_arguments
     hpc_connect_prepare
+    hpc_connect_set_traps
     hpc_connect_claim || exit 125
     hpc_connect_run "$@"
     hpc_connect_write_end
@@ -61,7 +62,7 @@ hpc_connect_check_number() {
 
 hpc_connect_prepare() {
     # The program gets descriptors, umask and PATH as they were. What this shell itself has to say goes nowhere.
-    { command exec 9>&2 || exec 9>/dev/null; } 2>/dev/null
+    command exec 9>&2 || exec 9>/dev/null
     exec 2>/dev/null
     command exec 8<&0 || exec 8</dev/null
     exec </dev/null
@@ -77,7 +78,7 @@ hpc_connect_prepare() {
     hpc_connect_bash=''
     if [ -n "${BASH_VERSION-}" ] && command -v shopt >/dev/null; then
         hpc_connect_bash=yes
-        set -o posix # here alone `wait` returns before it forgets how a child ended
+        set -o posix # here alone `wait` is interrupted by a child's end, before it forgets how that was
     fi
     hpc_connect_name=$hpc_connect_id
     [ "$hpc_connect_index" = - ] || hpc_connect_name=$hpc_connect_id.$hpc_connect_index
@@ -92,15 +93,15 @@ hpc_connect_prepare() {
     hpc_connect_started=$hpc_connect_time
 }
 
-# Sets state, group and ticks of process $1: fields 3, 5 and 22 of proc(5) /proc/PID/stat, or - without such a process.
+# Sets state, parent, group and ticks of process $1: fields 3, 4, 5 and 22 of proc(5) /proc/PID/stat, - if there is none.
 hpc_connect_look_at() {
-    hpc_connect_state=- hpc_connect_group=- hpc_connect_ticks=-
+    hpc_connect_state=- hpc_connect_parent=- hpc_connect_group=- hpc_connect_ticks=-
     read -r hpc_connect_line <"/proc/$1/stat" || return
     set -f
     # shellcheck disable=SC2086 # split on purpose; field 2 may hold blanks and parentheses
     set -- ${hpc_connect_line##*) }
     set +f
-    hpc_connect_state=$1 hpc_connect_group=$3
+    hpc_connect_state=$1 hpc_connect_parent=$2 hpc_connect_group=$3
     shift 19
     hpc_connect_ticks=$1
 }
@@ -194,16 +195,21 @@ hpc_connect_write_end() {
 
 # ---------------------------------------------------------------- run
 
-hpc_connect_signals='HUP INT QUIT ABRT ALRM TERM USR1 USR2 XCPU XFSZ VTALRM PROF'
+hpc_connect_signals='HUP INT QUIT ABRT ALRM TERM USR1 USR2 XCPU VTALRM PROF'
 
-hpc_connect_run() {
-    hpc_connect_child='' hpc_connect_early='' hpc_connect_reason=-
-    hpc_connect_steps='' hpc_connect_sleeper='' hpc_connect_ticking=''
+# Before the claim: whatever arrives from then on reaches the program, and its end is recorded.
+hpc_connect_set_traps() {
+    hpc_connect_child='' hpc_connect_early=''
     for hpc_connect_signal in $hpc_connect_signals; do
         # shellcheck disable=SC2064 # expanded now on purpose
         trap "hpc_connect_forward $hpc_connect_signal" "$hpc_connect_signal"
     done
-    [ -z "$hpc_connect_bash$hpc_connect_limit" ] || trap hpc_connect_on_child CHLD
+    trap : XFSZ # our own, where no file may grow: that the write fails is enough
+}
+
+hpc_connect_run() {
+    hpc_connect_reason=- hpc_connect_timer=''
+    [ -z "$hpc_connect_bash" ] || trap hpc_connect_on_child CHLD
     # Job control gives the child default signals and a process group. Only for the start: under it `wait` would
     # also return when the child is stopped. The other shells want a terminal for it.
     [ -z "$hpc_connect_bash" ] || set -m
@@ -215,15 +221,14 @@ hpc_connect_run() {
     [ -z "$hpc_connect_bash" ] || set +m
     exec 8<&- 9>&- >/dev/null
     for hpc_connect_signal in $hpc_connect_early; do hpc_connect_forward "$hpc_connect_signal"; done
-    [ -z "$hpc_connect_limit" ] || hpc_connect_start_clock
+    if [ -n "$hpc_connect_limit" ]; then
+        (hpc_connect_keep_time) &
+        hpc_connect_timer=$!
+    fi
     hpc_connect_wait
-    [ -n "$hpc_connect_bash" ] || hpc_connect_take_note
-    # shellcheck disable=SC2086 # split on purpose
-    trap '' $hpc_connect_signals
-    trap - CHLD
     hpc_connect_now
     hpc_connect_find_how
-    [ -z "$hpc_connect_limit" ] || hpc_connect_stop_clock
+    [ -z "$hpc_connect_timer" ] || hpc_connect_stop_timer
 }
 
 # In the child: turns into the program.
@@ -260,42 +265,54 @@ hpc_connect_become_under_bash() {
     exec "$@" <&8 2>&9 8<&- 9>&-
 }
 
-# Sets code. `wait` also returns, with some 128 + n, for a trap, so that such a code counts once the child is gone and
-# it comes again, or 127: some shells tell a code only once.
+# Sets code. `wait` also returns when a trap was run, so it is asked again until the child is gone, and then once more
+# with nothing left that interrupts it.
 hpc_connect_wait() {
     hpc_connect_code=''
-    while :; do
-        wait "$hpc_connect_child"
-        hpc_connect_status=$?
-        [ "$hpc_connect_status" != 127 ] || [ -z "$hpc_connect_code" ] || return 0
-        if [ "$hpc_connect_status" = "$hpc_connect_code" ]; then kill -0 "$hpc_connect_child" || return 0; fi
-        hpc_connect_code=$hpc_connect_status
-        [ "$hpc_connect_code" -gt 128 ] || return 0
-    done
+    hpc_connect_ask
+    while [ "${hpc_connect_code:-129}" -gt 128 ] && kill -0 "$hpc_connect_child"; do hpc_connect_ask; done
+    # shellcheck disable=SC2086 # split on purpose
+    trap '' $hpc_connect_signals
+    if [ -n "$hpc_connect_bash" ]; then
+        hpc_connect_take_note
+        trap - CHLD
+        set +o posix
+        hpc_connect_ask
+    else
+        hpc_connect_ask
+        hpc_connect_take_note
+    fi
 }
 
+# An interruption is 128 + n too; 127 is what `wait` says once it has told a code.
+hpc_connect_ask() {
+    wait "$hpc_connect_child"
+    hpc_connect_status=$?
+    [ "$hpc_connect_status" = 127 ] && [ -n "$hpc_connect_code" ] || hpc_connect_code=$hpc_connect_status
+}
+
+# These two run inside of `wait` and must start no process: under bash it would be interrupted ever after.
 hpc_connect_forward() {
     if [ -z "$hpc_connect_child" ]; then
         hpc_connect_early="$hpc_connect_early $1"
         return
     fi
-    hpc_connect_await_child
+    hpc_connect_await "$hpc_connect_child"
     kill -s "$1" "$hpc_connect_child"
 }
 
-# A child that still has the traps of this shell would take a signal and forget it.
-hpc_connect_await_child() {
-    # shellcheck disable=SC3013 # all these shells know -ef
-    while [ "/proc/$hpc_connect_child/fd/7" -ef /proc/$$/fd/7 ]; do sleep 0.01; done
-}
-
 hpc_connect_on_child() {
-    kill -0 "$hpc_connect_child" || [ -z "$hpc_connect_bash" ] || hpc_connect_take_note
-    hpc_connect_tick
+    kill -0 "$hpc_connect_child" || hpc_connect_take_note
 }
 
-# How its children ended, in the shell's own words. bash has them until `wait` returns; the others from then until
-# they start another child.
+# A child $1 that still has the traps of this shell would take a signal and forget it.
+hpc_connect_await() {
+    # shellcheck disable=SC3013 # all these shells know -ef
+    while [ "/proc/$1/fd/7" -ef /proc/$$/fd/7 ]; do :; done
+}
+
+# How its children ended, in the shell's own words. bash has them until `wait` tells the code; the others from then
+# until they start another child.
 hpc_connect_take_note() {
     LC_ALL=C jobs -l >>/proc/$$/fd/7
 }
@@ -325,63 +342,71 @@ hpc_connect_find_how() {
 
 # ---------------------------------------------------------------- time limit
 
-# Steps are what is left to do, each with its time in seconds since boot.
-hpc_connect_start_clock() {
+# In a process of its own. Returns 1 if the limit was reached, when everything has ended; 0 if the child ended before.
+# SIGTERM makes it look again.
+hpc_connect_keep_time() {
+    hpc_connect_sleeper='' hpc_connect_woken=''
+    # shellcheck disable=SC2086 # split on purpose
+    trap '' $hpc_connect_signals
+    trap 'hpc_connect_woken=yes; [ -z "$hpc_connect_sleeper" ] || kill -s KILL "$hpc_connect_sleeper"' TERM
+    hpc_connect_await "$hpc_connect_child"
+    exec 7<&-
     hpc_connect_look_at_clock
     hpc_connect_end_at=$((hpc_connect_uptime + hpc_connect_limit))
-    hpc_connect_kill_at=$((hpc_connect_end_at + hpc_connect_grace))
-    hpc_connect_steps="end:$hpc_connect_end_at kill:$hpc_connect_kill_at "
-    [ -z "$hpc_connect_warn" ] ||
-        hpc_connect_steps="warn:$((hpc_connect_end_at - ${hpc_connect_warn#*:})) $hpc_connect_steps"
-    hpc_connect_tick
-}
-
-# Called at the start and whenever a child has ended, even while it is at work already. A child that sleeps makes the
-# next call, after half a minute at most, so that it does not stay for long where this process was killed.
-hpc_connect_tick() {
-    hpc_connect_again=yes
-    while [ -n "$hpc_connect_steps" ] && [ -z "$hpc_connect_ticking" ] && [ -n "$hpc_connect_again" ]; do
-        hpc_connect_ticking=yes hpc_connect_again=''
-        hpc_connect_look_at "${hpc_connect_sleeper:--}"
-        case $hpc_connect_state in
-        - | Z)
-            hpc_connect_sleeper='' hpc_connect_again=yes
-            hpc_connect_take_step
-            ;;
-        esac
-        hpc_connect_ticking=''
-    done
-}
-
-# Takes the next step if it is time, or else starts a child that sleeps.
-hpc_connect_take_step() {
-    hpc_connect_step=${hpc_connect_steps%% *}
-    hpc_connect_look_at_clock
-    hpc_connect_left=$((${hpc_connect_step#*:} - hpc_connect_uptime))
-    if [ "$hpc_connect_left" -gt 0 ]; then
-        [ "$hpc_connect_left" -le 30 ] || hpc_connect_left=30
-        sleep "$hpc_connect_left" &
-        hpc_connect_sleeper=$!
-        return
+    if [ -n "$hpc_connect_warn" ]; then
+        hpc_connect_sleep_until $((hpc_connect_end_at - ${hpc_connect_warn#*:})) || return 0
+        hpc_connect_signal_job "${hpc_connect_warn%:*}"
     fi
-    hpc_connect_steps=${hpc_connect_steps#* }
+    hpc_connect_sleep_until "$hpc_connect_end_at" || return 0
+    hpc_connect_signal_job TERM
+    hpc_connect_signal_job CONT
+    hpc_connect_kill_at=$((hpc_connect_end_at + hpc_connect_grace))
+    while hpc_connect_runs || [ -n "$(hpc_connect_members)" ]; do
+        hpc_connect_look_at_clock
+        [ "$hpc_connect_uptime" -lt "$hpc_connect_kill_at" ] || hpc_connect_signal_job KILL
+        [ "$hpc_connect_uptime" -lt $((hpc_connect_kill_at + 30)) ] || break # the kernel does not let go of it
+        hpc_connect_pause 1
+    done
+    return 1
+}
+
+hpc_connect_stop_timer() {
+    hpc_connect_await "$hpc_connect_timer"
+    kill -s TERM "$hpc_connect_timer"
+    wait "$hpc_connect_timer"
+    [ $? -ne 1 ] || hpc_connect_reason=timeout
+}
+
+# Returns 1 if the child ends before $1, in seconds since boot. Half a minute at a time, so that nothing stays for long
+# where the supervisor is killed.
+hpc_connect_sleep_until() {
+    while hpc_connect_runs; do
+        hpc_connect_look_at_clock
+        hpc_connect_left=$(($1 - hpc_connect_uptime))
+        [ "$hpc_connect_left" -gt 0 ] || return 0
+        [ "$hpc_connect_left" -le 30 ] || hpc_connect_left=30
+        hpc_connect_pause "$hpc_connect_left"
+    done
+    return 1
+}
+
+# Sleeps for $1 seconds, or until woken: since the last pause, or now.
+hpc_connect_pause() {
+    sleep "$1" &
+    hpc_connect_sleeper=$!
+    [ -z "$hpc_connect_woken" ] || kill -s KILL "$hpc_connect_sleeper"
+    while kill -0 "$hpc_connect_sleeper"; do wait "$hpc_connect_sleeper"; done
+    hpc_connect_sleeper='' hpc_connect_woken=''
+}
+
+hpc_connect_runs() {
     hpc_connect_look_at "$hpc_connect_child"
-    case $hpc_connect_step-$hpc_connect_state in
-    *-- | *-Z) hpc_connect_steps='' ;; # it has ended meanwhile
-    warn:*) hpc_connect_signal_job "${hpc_connect_warn%:*}" ;;
-    end:*)
-        hpc_connect_reason=timeout
-        hpc_connect_signal_job TERM
-        hpc_connect_signal_job CONT
-        ;;
-    kill:*) hpc_connect_signal_job KILL ;;
-    esac
+    [ "$hpc_connect_parent" = $$ ] && [ "$hpc_connect_state" != Z ]
 }
 
 # Sends signal $1 once to every process of the job: those of the child's process group, and those that were started
 # with the job's id in the environment, wherever they have forked to.
 hpc_connect_signal_job() {
-    hpc_connect_await_child
     hpc_connect_leader=''
     if [ -n "$hpc_connect_bash" ] && kill -s "$1" -- "-$hpc_connect_child"; then
         hpc_connect_leader=$hpc_connect_child
@@ -399,17 +424,6 @@ hpc_connect_signal_job() {
 
 hpc_connect_members() {
     grep -lszFx "HPC_CONNECT_JOB_ID=$hpc_connect_name" /proc/[0-9]*/environ
-}
-
-# After a time limit, what the program has left behind gets the rest of the grace.
-hpc_connect_stop_clock() {
-    [ -z "$hpc_connect_sleeper" ] || { kill -s KILL "$hpc_connect_sleeper"; wait "$hpc_connect_sleeper"; }
-    while [ "$hpc_connect_reason" = timeout ] && hpc_connect_members; do
-        hpc_connect_look_at_clock
-        [ "$hpc_connect_uptime" -lt "$hpc_connect_kill_at" ] || hpc_connect_signal_job KILL
-        [ "$hpc_connect_uptime" -lt $((hpc_connect_kill_at + 30)) ] || return 0
-        sleep 1
-    done
 }
 
 hpc_connect_main "$@"
