@@ -36,16 +36,17 @@ def runs() -> list[str]:
 
 
 def test_running_jobs_are_found_with_their_end(clients: Callable[..., Client]) -> None:
-    gate = named_pipe("gate")
+    gates = [named_pipe(f"gate.{code}") for code in (0, 3)]  # two readers of one pipe may share a line
     client = clients("""
-        say([backend.submit("job", [f"read line < gate; exit {code}"]).id for code in (0, 3)])
+        say([backend.submit("job", [f"read line < gate.{code}; exit {code}"]).id for code in (0, 3)])
         pause()
     """)
     good, bad = client.hear()
     client.kill()
     other = clients(RECOVER)
     assert other.hear() == sorted([good, bad])
-    let_go(gate, "\n")
+    for gate in gates:
+        let_go(gate)
     assert other.hear() == sorted([[good, 0], [bad, 3]])
 
 
