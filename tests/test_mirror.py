@@ -10,6 +10,24 @@ SOURCE = os.path.join(os.path.dirname(TESTS), "src", "hpc_connect")
 
 ELSEWHERE: dict[str, str] = {
     "__init__.py": "test_public_names.py",
+    # shown as a whole, by real jobs
+    "journal.py": "backends/test_shell.py",
+    "local/claim.py": "backends/test_shell.py",
+    "local/files.py": "backends/test_shell.py",
+    "local/link.py": "backends/test_shell.py",
+    "local/machine.py": "backends/test_shell.py",
+    "local/messages.py": "backends/test_shell.py",
+    "local/orders.py": "backends/test_shell.py",
+    "local/outbox.py": "backends/test_shell.py",
+    "local/plan.py": "backends/test_shell.py",
+    "local/proc.py": "backends/test_shell.py",
+    "local/process_tree.py": "backends/test_shell.py",
+    "local/runner.py": "backends/test_shell.py",
+    "local/session.py": "backends/test_shell.py",
+    "local/signalling.py": "backends/test_shell.py",
+    "local/spawning.py": "backends/test_shell.py",
+    "local/withdrawal.py": "backends/test_shell.py",
+    "records/outcome.py": "backends/test_shell.py",
 }
 """Modules whose tests stand in another file than their name says."""
 
