@@ -43,7 +43,7 @@ class Journal:
         atexit.register(self._flush_at_exit)
 
     def note(self, job_id: str, status: JobStatus, native_id: str | None = None) -> None:
-        """Have a status stored soon, and perhaps the native id; on the engine's thread."""
+        """Have a status stored soon, and perhaps the native id."""
         with self._lock:
             self._statuses[job_id] = status
             if native_id is not None:
@@ -51,7 +51,7 @@ class Journal:
             if self._scheduled:
                 return
             self._scheduled = True
-        engine().call_later(_MOMENT, engine().block, self.flush)
+        engine().call(engine().call_later, _MOMENT, engine().block, self.flush)
 
     def flush(self) -> None:
         """Store now what was noted."""

@@ -56,8 +56,8 @@ class Plan:
         self._files = Files(self.id)
         self._requirements = Requirements(spec, find, Slots(spec.max_parallel) if spec.max_parallel else None)
         self._find = find
-        self._indexes: list[int | None] = [None] if spec.array is None else list(spec.array)
-        self._outputs = {index: orders.output_paths(spec, workdir, self.id, index) for index in self._indexes}
+        indexes: list[int | None] = [None] if spec.array is None else [*sorted(spec.array)]
+        self._outputs = {index: orders.output_paths(spec, workdir, self.id, index) for index in indexes}
         state = JobState.QUEUED if self._requirements else JobState.SUBMITTING
         self._status = JobStatus(state=JobState.HELD if spec.hold else state, submitted_at=datetime.now(UTC))
 
@@ -156,7 +156,7 @@ class Plan:
                 self._runner.start(job, keep=keep)
         if self._spec.array is None:
             return jobs[0]
-        group = ProcessGroup(self.id, jobs, self._spec.array)
+        group = ProcessGroup(self.id, jobs, sorted(self._spec.array))
         self._runner.watch_group(group)
         return group
 

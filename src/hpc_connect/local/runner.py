@@ -116,7 +116,7 @@ class LocalRunner:
     def watch_group(self, group: ProcessGroup) -> None:
         """Note the end of an array in the store, too."""
         self.handles[group.id] = group
-        group.add_done_callback(lambda group: engine().call(self._journal.note, group.id, group.status))
+        group.add_done_callback(lambda group: self._journal.note(group.id, group.status))
 
     def earlier(
         self, cluster: str, name: str, sequence: int, find: Callable[[str], HPCProcess]

@@ -183,7 +183,8 @@ class Tracker:
             self._tell(job, stored.status, stored.native_id)
             return True
         if traces.end is not None:
-            self._tell(job, ended(traces.end, job.status, stored), None)
+            native_id = traces.end.native
+            self._tell(job, ended(traces.end, job.status, stored), None if native_id == "-" else native_id)
             return True
         if start is not None and (traces.is_elsewhere or traces.runs):
             self._running(trail, start, stored)
