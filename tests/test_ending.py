@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from handles import SOON, Plain, Steered, kill, mortal_engine
-from hpc_connect.ending import Ending, PolledEnding
+from hpc_connect.ending import Ending, PolledEnding, _Poller
 from hpc_connect.engine import engine
 from hpc_connect.errors import EngineError, JobLost, TransportError
 from hpc_connect.status import JobState, JobStatus
@@ -252,6 +252,37 @@ def test_a_thousand_handles_are_asked_in_one_thread_at_a_time() -> None:
     assert most == 1
     assert threads == {"hpc_connect-blocking"}
     assert threading.active_count() <= before + 5  # the engine, and at most four that block
+
+
+def test_one_that_comes_when_the_last_was_just_asked_is_not_forgotten() -> None:
+    class Steps:
+        """An engine whose work is done step by step."""
+
+        def __init__(self) -> None:
+            self.blocking: list[Callable[[], object]] = []
+            self.calls: list[Callable[[], object]] = []
+
+        def block(self, function: Callable[[], object], *, owed: bool) -> None:
+            self.blocking.append(function)
+
+        def call(self, function: Callable[[], object]) -> None:
+            self.calls.append(function)
+
+    class Asked:
+        times = 0
+
+        def ask(self) -> None:
+            self.times += 1
+
+    steps, first, late = Steps(), Asked(), Asked()
+    poller = _Poller(steps)  # type: ignore[arg-type]  # as far as it is needed
+    poller.add(first)  # type: ignore[arg-type]
+    steps.blocking.pop()()
+    poller.add(late)  # type: ignore[arg-type]
+    assert steps.blocking == []  # one at a time
+    steps.calls.pop()()
+    steps.blocking.pop()()
+    assert (first.times, late.times) == (1, 1)
 
 
 def test_a_poll_that_hangs_holds_up_only_handles_of_its_class() -> None:

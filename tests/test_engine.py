@@ -246,6 +246,16 @@ atexit.register(lambda: engine().block(lambda: print("cancelled", flush=True)))
     assert python(program) == "cancelled"
 
 
+def test_where_no_thread_can_be_started_any_more_the_caller_does_it(
+    own: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threading.Thread, "start", lambda _: _raise(RuntimeError("the interpreter ends")))
+    threads: list[threading.Thread] = []
+    own.block(lambda: threads.append(threading.current_thread()))
+    assert threads == [threading.current_thread()]
+    own.finish()
+
+
 # ---------------------------------------------------------------- how it dies
 
 
@@ -423,7 +433,7 @@ def test_a_thread_that_cannot_be_started_is_an_error_and_may_be_tried_again(
 
 def test_a_forked_child_has_an_engine_of_its_own_and_the_parents_goes_on() -> None:
     program = """
-import os, threading, warnings
+import gc, os, threading, warnings
 warnings.simplefilter("ignore", DeprecationWarning)
 from hpc_connect.engine import engine
 
@@ -438,8 +448,11 @@ thread_of_the_engine()
 if os.fork() == 0:
     assert engine() is not parents
     assert engine().service("key", object) is not service
+    del parents  # whatever becomes of it here must not touch that of the parent
+    gc.collect()
     thread_of_the_engine()
     if os.fork() == 0:
+        gc.collect()
         thread_of_the_engine()
         os._exit(7)
     os._exit(os.waitstatus_to_exitcode(os.wait()[1]))

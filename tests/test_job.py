@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import signal
 import subprocess
 import sys
 import threading
 import tracemalloc
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -19,13 +21,13 @@ from handles import COMPLETED, RUNNING, SOON, SUBMITTING, Control, job, kill, mo
 from hpc_connect.capability import Capability
 from hpc_connect.engine import engine
 from hpc_connect.errors import EngineError, JobFailed, JobLost, SpecError, UnsupportedError
+from hpc_connect.job import JobProcess
 from hpc_connect.status import JobState, JobStatus, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hpc_connect.engine import Engine
-    from hpc_connect.job import JobProcess
 
 QUEUED = JobStatus(state=JobState.QUEUED)
 FAILED = JobStatus(state=JobState.FAILED, reason=Reason.EXIT, exit_code=3)
@@ -117,8 +119,18 @@ def test_an_error_in_a_status_callback_is_kept_and_harms_nobody() -> None:
     engine().check()
 
 
+@pytest.fixture
+def hasty_threads() -> Iterator[None]:
+    """Threads that take turns as often as they can."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(usual)
+
+
+@pytest.mark.usefixtures("hasty_threads")
 def test_no_callback_is_lost_when_several_threads_add_them() -> None:
-    for _ in range(20):
+    for _ in range(50):
         process, told = job(QUEUED), list[int]()
 
         def add(number: int, process: JobProcess = process, told: list[int] = told) -> None:
@@ -171,11 +183,17 @@ def test_the_engine_does_not_wait_for_the_native_id() -> None:
     assert seen == [""]
 
 
-def test_the_native_id_cannot_be_missed() -> None:
-    for number in range(200):
-        process = job(SUBMITTING)
-        engine().call(process.observe, RUNNING, str(number))
-        assert process.native_id == str(number)
+def test_a_native_id_that_comes_just_before_it_is_waited_for_is_not_missed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    add = JobProcess.add_status_callback
+
+    def too_late(process: JobProcess, function: Any) -> None:
+        observe(process, RUNNING, "77")
+        add(process, function)
+
+    monkeypatch.setattr(JobProcess, "add_status_callback", too_late)
+    assert job(SUBMITTING).native_id == "77"
 
 
 def test_a_dead_engine_is_not_waited_for_by_who_wants_the_native_id(mortal: Engine) -> None:
@@ -358,6 +376,16 @@ def test_who_cannot_follow_in_a_child_says_so_and_may_try_again(monkeypatch: pyt
             process.wait(SOON)
         monkeypatch.setattr(control, "follow_job", lambda job: observe(job, COMPLETED))
         assert process.wait(SOON) == 0
+
+
+def test_the_handle_of_a_job_that_has_ended_is_held_by_nobody() -> None:
+    process = job()
+    gone = weakref.ref(process)
+    process.add_done_callback(lambda _: None)
+    observe(process, COMPLETED)
+    del process
+    gc.collect()
+    assert gone() is None
 
 
 def test_the_handle_of_a_job_that_has_ended_takes_little_memory() -> None:
