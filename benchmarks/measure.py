@@ -5,8 +5,10 @@ A promise is measured in turns with its floor in one run, so that a busy machine
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
+import shutil
 import statistics
 import tempfile
 import time
@@ -40,21 +42,25 @@ def ratio(times: list[float], floor: list[float]) -> float:
 
 @contextlib.contextmanager
 def own_place() -> Iterator[str]:
-    """A working directory of its own, with no configuration, an empty store, and no trace afterwards."""
+    """A working directory of its own, with no configuration and an empty store.
+
+    It is removed at the very end: what was learned of jobs last is written when the interpreter ends.
+    """
     before, directory = dict(os.environ), os.getcwd()
-    with tempfile.TemporaryDirectory(prefix="hpc_connect-benchmark-", ignore_cleanup_errors=True) as place:
-        for name in [name for name in os.environ if name.startswith(("HPC_CONNECT_", "HPCC_"))]:
-            del os.environ[name]
-        for kind in ("CACHE", "CONFIG", "DATA", "STATE"):
-            os.environ[f"XDG_{kind}_HOME"] = os.path.join(place, kind.lower())
-        os.environ["HPC_CONNECT_SITE_CONFIG"] = os.devnull
-        os.chdir(place)
-        try:
-            yield place
-        finally:
-            os.chdir(directory)
-            os.environ.clear()
-            os.environ.update(before)
+    place = tempfile.mkdtemp(prefix="hpc_connect-benchmark-")
+    atexit.register(shutil.rmtree, place, ignore_errors=True)
+    for name in [name for name in os.environ if name.startswith(("HPC_CONNECT_", "HPCC_"))]:
+        del os.environ[name]
+    for kind in ("CACHE", "CONFIG", "DATA", "STATE"):
+        os.environ[f"XDG_{kind}_HOME"] = os.path.join(place, kind.lower())
+    os.environ["HPC_CONNECT_SITE_CONFIG"] = os.devnull
+    os.chdir(place)
+    try:
+        yield place
+    finally:
+        os.chdir(directory)
+        os.environ.clear()
+        os.environ.update(before)
 
 
 class Promises:
