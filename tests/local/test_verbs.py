@@ -28,10 +28,10 @@ def hear(pipe: str) -> str:
         return file.read()
 
 
-def running(backend: ShellBackend, text: str = "sleep 1000") -> JobProcess:
+def running(backend: ShellBackend, text: str = "sleep 1000", first: str = "") -> JobProcess:
     """A job that has come so far as to say so."""
     pipe = named_pipe("running")
-    job = backend.submit("job", [f"echo > {pipe}; {text}"])
+    job = backend.submit("job", [f"{first} echo > {pipe}; {text}"])
     hear(pipe)
     reach(job, JobState.RUNNING)
     return job
@@ -153,7 +153,7 @@ def test_a_job_that_forks_as_fast_as_it_can_stands_still_too(backend: ShellBacke
 
 
 def test_a_suspended_job_can_be_cancelled(backend: ShellBackend) -> None:
-    job = running(backend, "trap 'exit 5' TERM; while :; do sleep 0.01; done")
+    job = running(backend, "while :; do sleep 0.01; done", first="trap 'exit 5' TERM;")
     job.suspend()
     job.cancel()
     assert job.wait(SOON) == 5
@@ -271,7 +271,7 @@ def test_requeueing_a_job_that_ends_by_itself_starts_it_again_or_leaves_it(backe
 
 
 def test_a_job_that_is_being_cancelled_is_not_requeued(backend: ShellBackend) -> None:
-    job = running(backend, "trap '' TERM; while :; do sleep 0.01; done")
+    job = running(backend, "while :; do sleep 0.01; done", first="trap '' TERM;")
     job.cancel(grace=1000)
     with pytest.raises(UnsupportedError, match="cancelled"):
         job.requeue()
