@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 SAY_READY = "echo > ready; "
 
-DAEMON = f"""exec {sys.executable} -c '
+DAEMON = f"""exec {os.path.realpath(sys.executable)} -c '
 import os, signal, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 if os.fork() == 0:

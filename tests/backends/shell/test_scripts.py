@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from hpc_connect.backends.shell import ShellBackend
     from local_jobs import Client
 
+PYTHON = os.path.realpath(sys.executable)  # an interpreter line holds no blank, a path to an environment may
+
 bytes_but_nul = st.binary(max_size=40).filter(lambda value: 0 not in value)
 texts = st.builds(os.fsdecode, bytes_but_nul)
 SOME_BYTES = os.fsdecode(bytes(range(1, 256)))
@@ -138,7 +140,7 @@ def test_a_shell_that_is_not_there_is_refused_by_name(backend: ShellBackend, spe
 
 
 def test_a_script_may_be_in_any_language(backend: ShellBackend) -> None:
-    script = f"#!{sys.executable} -u\nimport sys, os\nprint(sys.version_info.major, os.environ['A_B'])\n"
+    script = f"#!{PYTHON} -u\nimport sys, os\nprint(sys.version_info.major, os.environ['A_B'])\n"
     job = backend.submit(JobSpec(script=script, env={"A_B": "$(c)"}))
     assert job.wait() == 0
     assert job.output() == "3 $(c)\n"
@@ -186,10 +188,10 @@ def check_arrival(backend: ShellBackend, values: list[str], variables: list[str]
     """What goes in comes out: as arguments, and as variables for a shell and for any other program."""
     env = {f"V{number}": value for number, value in enumerate(variables)}
     dump = 'import os; print([os.environb[b"V%d" % n] for n in range(' + str(len(env)) + ")])"
-    show = [sys.executable, "-c", "import os, sys; print([os.fsencode(word) for word in sys.argv[1:]])"]
+    show = [PYTHON, "-c", "import os, sys; print([os.fsencode(word) for word in sys.argv[1:]])"]
     command = [*show, *values]
-    with_shell = backend.submit(JobSpec(commands=[command, [sys.executable, "-c", dump]], env=env))
-    on_its_own = backend.submit(JobSpec(script=f"#!{sys.executable}\n{dump}\n", env=env))
+    with_shell = backend.submit(JobSpec(commands=[command, [PYTHON, "-c", dump]], env=env))
+    on_its_own = backend.submit(JobSpec(script=f"#!{PYTHON}\n{dump}\n", env=env))
     assert (with_shell.wait(), on_its_own.wait()) == (0, 0)
     sent_values = [os.fsencode(value) for value in values]
     sent_variables = [os.fsencode(value) for value in variables]
@@ -202,7 +204,7 @@ def check_arrival(backend: ShellBackend, values: list[str], variables: list[str]
 
 # ---------------------------------------------------------------------- the environment
 
-ENV = f"exec {sys.executable} -c 'import json, os; print(json.dumps(dict(os.environ)))'"
+ENV = f"exec {PYTHON} -c 'import json, os; print(json.dumps(dict(os.environ)))'"
 OF_A_RANK = ("PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK")
 
 
