@@ -74,13 +74,13 @@ def test_records_are_found_by_the_name_of_the_job(folder: RecordFolder) -> None:
     assert folder.listing() == ({"job.start"}, {"other"})
 
 
-def test_a_live_job_is_found_by_the_id_of_the_scheduler(folder: RecordFolder) -> None:
+def test_a_job_is_found_by_the_id_of_the_scheduler(folder: RecordFolder) -> None:
     write(folder.start("job"), format_start(START))
-    write(folder.start("other"), format_start(START._replace(id="other", native="4712")))
+    write(folder.start("other.7"), format_start(START._replace(id="other", array_index="7", native="4712")))
     write(folder.start("torn"), format_start(START._replace(native="4713"))[:-3])
-    assert folder.find_native("4712").id == "other"
-    assert folder.find_native("471") is None
-    assert folder.find_native("4713") is None
+    write(folder.end("ended.8"), format_end(END._replace(id="ended", array_index="8", native="4714")))
+    found = [folder.find_native(native) for native in ("4711", "4712", "4713", "4714", "471", "-")]
+    assert found == ["job", "other.7", None, "ended.8", None, None]
 
 
 def test_a_record_counts_only_for_the_attempt_that_it_names(folder: RecordFolder) -> None:
@@ -90,6 +90,12 @@ def test_a_record_counts_only_for_the_attempt_that_it_names(folder: RecordFolder
     assert folder.find_end("job", 2) == second
     assert folder.find_end("job", 3) is None
     assert folder.find_end("job") == second
+
+
+def test_of_two_ends_of_an_attempt_the_later_counts(folder: RecordFolder) -> None:
+    later = END._replace(number=4)
+    write(folder.end("job"), format_end(END) + format_end(later))
+    assert folder.find_end("job", 1) == later
 
 
 def test_an_end_beside_the_start_counts_before_it_was_moved(folder: RecordFolder) -> None:

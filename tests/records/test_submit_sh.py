@@ -10,10 +10,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
-from supervised import SCRIPTS, every_shell, side_by_side
 
 from hpc_connect.records.folder import RecordFolder
 from hpc_connect.records.receipt import Receipt, read_receipt
+from supervised import SCRIPTS, every_shell, side_by_side
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import signal
 import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING
 
-import psutil
 import pytest
-from supervised import SCRIPTS, Supervised, every_shell, needs, side_by_side
+
+from supervised import Supervised, every_shell, side_by_side
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = every_shell
 
-ENDING = [number for number in range(1, 16)] + [64]
+ENDING = [*range(1, 16), 64]
 
 
 # ---------------------------------------------------------------- how it ended

@@ -13,9 +13,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
-from supervised import SCRIPTS, Supervised, every_shell, side_by_side
 
 from hpc_connect.records.line import EndRecord, format_end
+from supervised import SCRIPTS, Supervised, every_shell, side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

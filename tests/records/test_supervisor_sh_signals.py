@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
+
 from supervised import Supervised, every_shell, side_by_side
 
 if TYPE_CHECKING:

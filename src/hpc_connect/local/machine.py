@@ -7,20 +7,23 @@ import math
 import os
 
 
-def cpus() -> int:
+def cpus(root: str = "/") -> int:
     """CPUs that a job may use: by affinity, and by the limits of the control groups; at least 1.
+
+    Args:
+        root: where ``proc`` and ``sys`` lie.
 
     Sources: sched_getaffinity(2); Linux Documentation/admin-guide/cgroup-v2.rst (``cpu.max``) and
     cgroup-v1/../scheduler/sched-bwc.rst (``cpu.cfs_quota_us``, ``cpu.cfs_period_us``).
     """
-    quotas = [quota for quota in map(_quota, _control_groups()) if quota is not None]
+    quotas = [quota for quota in map(_quota, _control_groups(root)) if quota is not None]
     return max(1, min([len(os.sched_getaffinity(0)), *(math.ceil(quota) for quota in quotas)]))
 
 
-def _control_groups() -> list[str]:
+def _control_groups(root: str) -> list[str]:
     """Folders of this process's CPU control group and all above it: the tightest limit counts."""
     try:
-        with open("/proc/self/cgroup", encoding="utf-8") as file:
+        with open(os.path.join(root, "proc/self/cgroup"), encoding="utf-8") as file:
             lines = file.read().splitlines()
     except OSError:
         return []
@@ -28,13 +31,13 @@ def _control_groups() -> list[str]:
     for line in lines:
         _, controllers, path = line.split(":", 2)
         if controllers == "":
-            root = "/sys/fs/cgroup"
+            top = os.path.join(root, "sys/fs/cgroup")
         elif "cpu" in controllers.split(","):
-            root = f"/sys/fs/cgroup/{controllers}"
+            top = os.path.join(root, "sys/fs/cgroup", controllers)
         else:
             continue
         parts = [part for part in path.split("/") if part]
-        folders += [os.path.join(root, *parts[:depth]) for depth in range(len(parts) + 1)]
+        folders += [os.path.join(top, *parts[:depth]) for depth in range(len(parts) + 1)]
     return folders
 
 
@@ -50,15 +53,15 @@ def _quota(folder: str) -> float | None:
     return quota / period if quota > 0 and period > 0 else None
 
 
-def gpus() -> int:
+def gpus(root: str = "/") -> int:
     """GPUs of NVIDIA and AMD that this machine has; ``CUDA_VISIBLE_DEVICES`` and such are the job's affair.
 
     Sources: NVIDIA driver README, "The /proc/driver/nvidia filesystem"; Linux
     Documentation/gpu/amdgpu (KFD topology: a node with ``simd_count`` above 0 is a GPU).
     """
-    nvidia = len(glob.glob("/proc/driver/nvidia/gpus/*"))
+    nvidia = len(glob.glob(os.path.join(root, "proc/driver/nvidia/gpus/*")))
     amd = 0
-    for path in glob.glob("/sys/class/kfd/kfd/topology/nodes/*/properties"):
+    for path in glob.glob(os.path.join(root, "sys/class/kfd/kfd/topology/nodes/*/properties")):
         words = _words(path)
         if "simd_count" in words[:-1] and words[words.index("simd_count") + 1] != "0":
             amd += 1

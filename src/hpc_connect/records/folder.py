@@ -122,7 +122,7 @@ class RecordFolder:
         if not found:
             told = [end for entry in self._told_by_name(name) if (end := end_from_name(entry)) is not None]
             found = [end for end in told if attempt in (None, end.attempt)]
-        return max(found, key=lambda end: end.attempt, default=None)
+        return max(reversed(found), key=lambda end: end.attempt, default=None)
 
     def listing(self) -> Listing:
         """One look for any number of jobs."""
