@@ -1,4 +1,4 @@
-"""Several jobs as one."""
+"""Several jobs: as one handle, or one after the other as they end."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ from hpc_connect.errors import (
     TransportError,
     UnsupportedError,
 )
-from hpc_connect.group import ProcessGroup
-from hpc_connect.process import as_completed
+from hpc_connect.group import ProcessGroup, as_completed
 from hpc_connect.status import JobState, JobStatus, Reason
 
 if TYPE_CHECKING:
@@ -250,3 +249,47 @@ def test_a_verb_reaches_those_that_have_it() -> None:
     queued: JobProcess = job(status(JobState.QUEUED), control, "queued")
     ProcessGroup("group", [Plain(), queued]).hold()
     assert control.asked == [("hold_job", "queued")]
+
+
+# ---------------------------------------------------------------- as_completed
+
+
+def test_they_come_as_they_end_whatever_they_are() -> None:
+    pushed, polled = job(), Steered()
+    other = job(job_id="other")
+    ended = as_completed([pushed, polled, other], timeout=SOON)
+    polled.code = 3
+    assert next(ended) is polled
+    observe(other, FAILED)
+    assert next(ended) is other
+    observe(pushed, COMPLETED)
+    assert [*ended] == [pushed]
+
+
+def test_each_comes_once_even_if_it_was_given_twice() -> None:
+    process, other = job(COMPLETED), job(COMPLETED)
+    assert sorted(map(id, as_completed(iter([process, other, process])))) == sorted(map(id, [process, other]))
+
+
+def test_nothing_is_completed_at_once() -> None:
+    assert [*as_completed([])] == []
+
+
+def test_those_that_have_ended_come_even_without_time() -> None:
+    ended = as_completed([job(COMPLETED), job()], timeout=0)
+    next(ended)
+    with pytest.raises(TimeoutError, match="1 of 2"):
+        next(ended)
+
+
+@pytest.mark.parametrize("stop", ["timeout", "close"])
+def test_who_stops_asking_leaves_nothing_behind(stop: str) -> None:
+    process = job()
+    ended = as_completed([job(COMPLETED), process], timeout=0.01)
+    next(ended)
+    if stop == "timeout":
+        with pytest.raises(TimeoutError):
+            next(ended)
+    else:
+        ended.close()  # type: ignore[attr-defined]  # it is a generator
+    assert len(process._ending()._listeners) == 0

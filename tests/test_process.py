@@ -18,7 +18,8 @@ import hpc_connect
 from handles import COMPLETED, RUNNING, SOON, Control, Plain, Steered, job, kill, mortal_engine, observe
 from hpc_connect.engine import engine
 from hpc_connect.errors import EngineError, JobCancelled, JobFailed, JobLost, UnsupportedError
-from hpc_connect.process import HPCProcess, as_completed
+from hpc_connect.group import as_completed
+from hpc_connect.process import HPCProcess
 from hpc_connect.status import JobState, JobStatus, Reason
 
 if TYPE_CHECKING:
@@ -434,50 +435,6 @@ def test_a_callback_may_ask_everything_of_the_job_that_has_ended() -> None:
     process.add_done_callback(lambda ended: seen.extend((ended.wait(), ended.result(), ended.native_id)))
     observe(process, COMPLETED, "77")
     assert seen == [0, 0, "77"]
-
-
-# ---------------------------------------------------------------- as_completed
-
-
-def test_they_come_as_they_end_whatever_they_are() -> None:
-    pushed, polled = job(), Steered()
-    other = job(job_id="other")
-    ended = as_completed([pushed, polled, other], timeout=SOON)
-    polled.code = 3
-    assert next(ended) is polled
-    observe(other, FAILED)
-    assert next(ended) is other
-    observe(pushed, COMPLETED)
-    assert [*ended] == [pushed]
-
-
-def test_each_comes_once_even_if_it_was_given_twice() -> None:
-    process, other = job(COMPLETED), job(COMPLETED)
-    assert sorted(map(id, as_completed(iter([process, other, process])))) == sorted(map(id, [process, other]))
-
-
-def test_nothing_is_completed_at_once() -> None:
-    assert [*as_completed([])] == []
-
-
-def test_those_that_have_ended_come_even_without_time() -> None:
-    ended = as_completed([job(COMPLETED), job()], timeout=0)
-    next(ended)
-    with pytest.raises(TimeoutError, match="1 of 2"):
-        next(ended)
-
-
-@pytest.mark.parametrize("stop", ["timeout", "close"])
-def test_who_stops_asking_leaves_nothing_behind(stop: str) -> None:
-    process = job()
-    ended = as_completed([job(COMPLETED), process], timeout=0.01)
-    next(ended)
-    if stop == "timeout":
-        with pytest.raises(TimeoutError):
-            next(ended)
-    else:
-        ended.close()  # type: ignore[attr-defined]  # it is a generator
-    assert len(process._ending()._listeners) == 0
 
 
 # ---------------------------------------------------------------- interrupted

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from hpc_connect.errors import UnknownLauncher as UnknownLauncher
     from hpc_connect.errors import UnsupportedError as UnsupportedError
     from hpc_connect.group import ProcessGroup as ProcessGroup
+    from hpc_connect.group import as_completed as as_completed
     from hpc_connect.hookspec import hookimpl as hookimpl
     from hpc_connect.job import JobProcess as JobProcess
     from hpc_connect.launcher import HPCLauncher as HPCLauncher
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
     from hpc_connect.plugins.catalogue import available_launchers as available_launchers
     from hpc_connect.plugins.catalogue import schedulers as schedulers
     from hpc_connect.process import HPCProcess as HPCProcess
-    from hpc_connect.process import as_completed as as_completed
     from hpc_connect.quantities import Duration as Duration
     from hpc_connect.quantities import Memory as Memory
     from hpc_connect.spec import JobSpec as JobSpec
@@ -133,7 +133,7 @@ _HOME_OF = {
     "UnknownBackend": "errors",
     "UnknownLauncher": "errors",
     "UnsupportedError": "errors",
-    "as_completed": "process",
+    "as_completed": "group",
     "available_backends": "plugins.catalogue",
     "available_launchers": "plugins.catalogue",
     "config": "config",

@@ -1,8 +1,10 @@
-"""The handle of several jobs as one."""
+"""Several jobs: as one handle, or one after the other as they end."""
 
 from __future__ import annotations
 
+import queue
 import threading
+import time
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -12,7 +14,18 @@ from hpc_connect.process import HPCProcess
 from hpc_connect.status import JobState, JobStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+
+_LIVELINESS = (
+    JobState.RUNNING,
+    JobState.SUSPENDED,
+    JobState.UNKNOWN,
+    JobState.QUEUED,
+    JobState.HELD,
+    JobState.SUBMITTING,
+    JobState.NEW,
+)
 
 
 class ProcessGroup(HPCProcess):
@@ -173,12 +186,33 @@ class _Countdown:
         self._ending.happen(failures[0] if failures else None)
 
 
-_LIVELINESS = (
-    JobState.RUNNING,
-    JobState.SUSPENDED,
-    JobState.UNKNOWN,
-    JobState.QUEUED,
-    JobState.HELD,
-    JobState.SUBMITTING,
-    JobState.NEW,
-)
+def as_completed(processes: Iterable[HPCProcess], timeout: float | None = None) -> Iterator[HPCProcess]:
+    """Give the processes in the order in which they end, each once.
+
+    Args:
+        processes: any mix of handles, of any backends.
+        timeout: seconds for all of them, from the first that is asked for.
+
+    Raises:
+        TimeoutError: some have not ended in time; they are left alone.
+        EngineError: in a callback, which must not wait.
+    """
+    deadline = None if timeout is None else time.monotonic() + timeout
+    unique = {id(process): process for process in processes}
+    ended: queue.SimpleQueue[HPCProcess] = queue.SimpleQueue()
+    waiting = [(process._ending(), partial(ended.put, process)) for process in unique.values()]  # noqa: SLF001 - ours
+    try:
+        for ending, listener in waiting:
+            ending.tell(listener)
+        for count in range(len(waiting)):
+            if ended.empty():
+                waiting[0][0].refuse_engine_thread()
+            try:
+                yield ended.get(timeout=None if deadline is None else max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                raise TimeoutError(
+                    f"{len(waiting) - count} of {len(waiting)} jobs have not ended within {timeout} s"
+                ) from None
+    finally:
+        for ending, listener in waiting:
+            ending.forget(listener)

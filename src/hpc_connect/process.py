@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import queue
-import time
 from abc import ABC, abstractmethod
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
@@ -28,7 +26,7 @@ from hpc_connect.errors import (
 from hpc_connect.status import JobState, JobStatus, Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator
+    from collections.abc import Callable, Generator
 
     from hpc_connect.ending import Ending
 
@@ -315,35 +313,3 @@ class _JobFuture(Future[int]):
 def tail_of(output: str) -> str:
     """The end of a text, for an error message."""
     return "\n".join(output[-TAIL_CHARACTERS:].splitlines()[-_TAIL_LINES:])
-
-
-def as_completed(processes: Iterable[HPCProcess], timeout: float | None = None) -> Iterator[HPCProcess]:
-    """Give the processes in the order in which they end, each once.
-
-    Args:
-        processes: any mix of handles, of any backends.
-        timeout: seconds for all of them, from the first that is asked for.
-
-    Raises:
-        TimeoutError: some have not ended in time; they are left alone.
-        EngineError: in a callback, which must not wait.
-    """
-    deadline = None if timeout is None else time.monotonic() + timeout
-    unique = {id(process): process for process in processes}
-    ended: queue.SimpleQueue[HPCProcess] = queue.SimpleQueue()
-    waiting = [(process._ending(), partial(ended.put, process)) for process in unique.values()]  # noqa: SLF001 - ours
-    try:
-        for ending, listener in waiting:
-            ending.tell(listener)
-        for count in range(len(waiting)):
-            if ended.empty():
-                waiting[0][0].refuse_engine_thread()
-            try:
-                yield ended.get(timeout=None if deadline is None else max(0.0, deadline - time.monotonic()))
-            except queue.Empty:
-                raise TimeoutError(
-                    f"{len(waiting) - count} of {len(waiting)} jobs have not ended within {timeout} s"
-                ) from None
-    finally:
-        for ending, listener in waiting:
-            ending.forget(listener)

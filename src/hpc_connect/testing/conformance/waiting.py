@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hpc_connect.errors import JobCancelled, JobFailed
-from hpc_connect.process import HPCProcess, as_completed
+from hpc_connect.group import as_completed
+from hpc_connect.process import HPCProcess
 from hpc_connect.status import JobState
 from hpc_connect.testing.conformance.base import ConformanceBase
 
