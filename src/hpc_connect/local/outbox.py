@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Outbox:
-    """Posting never blocks; :meth:`pump` does, until the supervisor has taken what was posted.
+    """Posting never blocks; one :meth:`pump` at a time does, until the supervisor has taken what was posted.
 
     Args:
         folder: path of the record folder.
@@ -64,20 +64,26 @@ class Outbox:
         self._messages.clear()
 
     def pump(self) -> None:
-        """Send what was posted; on the engine's thread have another do it."""
+        """Send what was posted, unless another thread is at it already; on the engine's thread have another do it."""
         if engine().is_current():
             engine().block(self.pump)
             return
-        with self._pumping:
-            while self._messages:
-                try:
-                    link = self._open_link()
-                except SubmitError as error:
-                    messages = [*self._messages]
-                    self._messages.clear()
-                    self._on_refusal(error, messages)
-                    return
-                link.send(self._messages.popleft())
+        while self._messages and self._pumping.acquire(blocking=False):
+            try:
+                self._send_all()
+            finally:
+                self._pumping.release()
+
+    def _send_all(self) -> None:
+        while self._messages:
+            try:
+                link = self._open_link()
+            except SubmitError as error:
+                messages = [*self._messages]
+                self._messages.clear()
+                self._on_refusal(error, messages)
+                return
+            link.send(self._messages.popleft())
 
     def _lost(self, link: SupervisorLink) -> None:
         engine().block(partial(self._forget, link))

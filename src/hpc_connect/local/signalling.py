@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from hpc_connect.local.process_tree import Snapshot
 
@@ -55,9 +55,14 @@ def count_living(trees: Iterable[Tree]) -> dict[str, int]:
 
 
 class Endings:
-    """All jobs that this process is ending."""
+    """All jobs that this process is ending.
 
-    def __init__(self) -> None:
+    Args:
+        clock: tells the time in seconds, and is never set back.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._endings: dict[str, _Ending] = {}
 
     def __contains__(self, name: str) -> bool:
@@ -65,22 +70,22 @@ class Endings:
 
     def add(self, tree: Tree, signal: int, grace: float) -> None:
         """End a job. One that is on its way out gets this signal too, and no longer than this grace (seconds)."""
-        now = time.monotonic()
+        now = self._clock()
         known = self._endings.get(tree.name)
         kill_at = now + grace if known is None else min(known.kill_at, now + grace)
         self._endings[tree.name] = _Ending(tree, signal, kill_at, now)
 
     def hurry(self, name: str) -> None:
         """Look at once: a process of this job has ended."""
-        self._endings[name].next_look = time.monotonic()
+        self._endings[name].next_look = self._clock()
 
     def due(self) -> float | None:
-        """When to look next, as ``time.monotonic`` counts; None when nothing is under way."""
+        """When to look next, by the clock; None when nothing is under way."""
         return min((ending.next_look for ending in self._endings.values()), default=None)
 
     def look(self) -> list[str]:
         """Take the steps that are due; the names of the jobs of which nothing is left (or that were given up)."""
-        now = time.monotonic()
+        now = self._clock()
         due = [ending for ending in self._endings.values() if ending.next_look <= now]
         if not due:
             return []
